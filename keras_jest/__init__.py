@@ -1,0 +1,17 @@
+"""Keras 3 models that decide what they train on while they train."""
+
+from keras_jest import callbacks
+from keras_jest import data
+from keras_jest import datasets
+from keras_jest import evaluation
+from keras_jest import layers
+from keras_jest import losses
+from keras_jest import models
+from keras_jest import selection
+from keras_jest.selection.independent_selection import IndependentSelection
+from keras_jest.selection.joint_selection import JointSelection
+from keras_jest.selection.selection_policy import SelectionPolicy
+from keras_jest.selection.uniform_selection import UniformSelection
+from keras_jest.trainers.jest_model import JESTModel
+
+__version__ = "0.1.0"

@@ -1,0 +1,3 @@
+"""What watches a run."""
+
+from keras_jest.callbacks.retrieval_evaluation import RetrievalEvaluation

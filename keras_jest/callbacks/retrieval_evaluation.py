@@ -1,0 +1,67 @@
+"""Retrieval on a test set, as training goes on."""
+
+import keras
+
+from keras_jest.api_export import keras_jest_export
+from keras_jest.evaluation.retrieval import retrieval
+
+
+@keras_jest_export("keras_jest.callbacks.RetrievalEvaluation")
+class RetrievalEvaluation(keras.callbacks.Callback):
+    """Adds retrieval recalls to the logs of an epoch, or of every few steps.
+
+    Keras metrics compare predictions with targets, row by row; retrieval
+    needs all embeddings of a test set at once.
+
+    Args:
+        arrays: dict of arrays, the inputs of the model for the test set.
+        ks: sequence of ints, the ranks to report.
+        every: int or `None`. Evaluate after so many training steps, and at
+            the end of `fit`; `None` is at the end of each epoch.
+        batch_size: int, rows at a time.
+
+    After `fit`, `history` holds one dict per evaluation, with the recalls of
+    `keras_jest.evaluation.retrieval` and `step`, the number of training steps
+    so far.
+
+    Example:
+
+    ```python
+    from keras_jest.callbacks import RetrievalEvaluation
+
+    test = {"images": ..., "token_ids": ...}
+    callback = RetrievalEvaluation(test, every=100)
+    # model.fit(super_batches, callbacks=[callback])
+    ```
+    """
+
+    def __init__(self, arrays, ks=(1, 10), every=None, batch_size=256):
+        super().__init__()
+        self.arrays = arrays
+        self.ks = ks
+        self.every = every
+        self.batch_size = batch_size
+        self.history = []
+        self._step = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._step += 1
+        if self.every is not None and self._step % self.every == 0:
+            self._evaluate()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.every is None and logs is not None:
+            logs.update(self._evaluate())
+
+    def on_train_end(self, logs=None):
+        if not self.history or self.history[-1]["step"] != self._step:
+            self._evaluate()
+
+    def _evaluate(self):
+        model = getattr(self.model, "learner", self.model)
+        keys = getattr(model, "input_keys", None) or self.arrays
+        arrays = {key: self.arrays[key] for key in keys}
+        pairs = model.predict(arrays, batch_size=self.batch_size, verbose=0)
+        recalls = retrieval(pairs, self.ks)
+        self.history.append({"step": self._step, **recalls})
+        return recalls

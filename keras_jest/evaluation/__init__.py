@@ -1,0 +1,3 @@
+"""What a model is worth on data that it has not seen."""
+
+from keras_jest.evaluation.retrieval import retrieval

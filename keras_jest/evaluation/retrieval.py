@@ -1,0 +1,94 @@
+"""Zero-shot retrieval: find the text of an image and the image of a text."""
+
+import numpy as np
+
+from keras_jest.api_export import keras_jest_export
+
+ROWS_AT_A_TIME = 1024
+
+
+@keras_jest_export("keras_jest.evaluation.retrieval")
+def retrieval(pairs, ks=(1, 10), image_of_text=None):
+    """Recall at `k` in both directions, from the embeddings of a test set.
+
+    An image is found if one of its own texts is among the `k` most similar
+    ones, a text if its image is. Equal similarities count against the model,
+    so that one which says the same of everything finds nothing.
+
+    Args:
+        pairs: dict of arrays, what `predict` of an image-text model returns:
+            `image_embedding` `(num_images, d)` and `text_embedding`
+            `(num_texts, d)` with rows of length 1.
+        ks: sequence of ints, the ranks to report.
+        image_of_text: optional int array `(num_texts,)`, the row of each
+            text's image, where images have several texts. By default text
+            `i` belongs to image `i`.
+
+    Returns:
+        A dict of floats between 0 and 1: `image_to_text_recall@1`,
+        `text_to_image_recall@1`, and so on for the other ranks.
+
+    Raises:
+        ValueError: if images and texts cannot belong together.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_jest.evaluation import retrieval
+
+    embedding = np.eye(3, dtype="float32")
+    swapped = embedding[[0, 2, 1]]
+    pairs = {"image_embedding": embedding, "text_embedding": swapped}
+    retrieval(pairs, ks=(1,))  # a third, both ways
+    ```
+    """
+    images = np.asarray(pairs["image_embedding"], "float32")
+    texts = np.asarray(pairs["text_embedding"], "float32")
+    if image_of_text is None:
+        image_of_text = np.arange(len(texts))
+    image_of_text = np.asarray(image_of_text)
+    if len(image_of_text) != len(texts) or set(image_of_text.tolist()) != set(
+        range(len(images))
+    ):
+        raise ValueError(
+            "Every text must belong to an image, and every image must have a "
+            f"text. Received: {len(images)} images, {len(texts)} texts, and "
+            f"`image_of_text` of shape {image_of_text.shape}. Pass "
+            "`image_of_text` where images have several texts."
+        )
+    of_images = np.full(len(images), len(texts))
+    of_texts = ranks(texts, images, image_of_text)
+    for row, own_text_ranks in own_ranks(images, texts, image_of_text):
+        np.minimum.at(of_images, row, own_text_ranks)
+    return {
+        f"{name}_recall@{k}": float(np.mean(found < k))
+        for k in ks
+        for name, found in (
+            ("image_to_text", of_images),
+            ("text_to_image", of_texts),
+        )
+    }
+
+
+def ranks(queries, candidates, own):
+    """How many other candidates are at least as similar as the own one."""
+    found = []
+    for start in range(0, len(queries), ROWS_AT_A_TIME):
+        rows = slice(start, start + ROWS_AT_A_TIME)
+        similarity = queries[rows] @ candidates.T
+        own_similarity = np.take_along_axis(similarity, own[rows, None], 1)
+        found.append(np.sum(~(similarity < own_similarity), axis=1) - 1)
+    return np.concatenate(found)
+
+
+def own_ranks(images, texts, image_of_text):
+    """Image rows, and the ranks of one of their texts after the other.
+
+    Texts of the same image do not stand in each other's way at rank `k`,
+    since the best of them counts.
+    """
+    for start in range(0, len(texts), ROWS_AT_A_TIME):
+        own = np.arange(start, min(start + ROWS_AT_A_TIME, len(texts)))
+        rows = image_of_text[own]
+        yield rows, ranks(images[rows], texts, own)

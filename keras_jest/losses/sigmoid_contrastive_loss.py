@@ -1,0 +1,173 @@
+"""The pairwise sigmoid loss of SigLIP."""
+
+import dataclasses
+
+import keras
+from keras import ops
+
+from keras_jest.api_export import keras_jest_export
+from keras_jest.losses.loss_given_set import LossGivenSet
+from keras_jest.losses.pairs import check_pairs
+from keras_jest.losses.pairs import factors
+from keras_jest.losses.pairs import own_logits
+from keras_jest.losses.strips import join_strips
+from keras_jest.losses.strips import softplus
+from keras_jest.losses.strips import strips
+
+
+@keras_jest_export("keras_jest.losses.SigmoidContrastiveLoss")
+class SigmoidContrastiveLoss(keras.losses.Loss):
+    """Pairwise sigmoid loss of image-text pairs, one value per pair.
+
+    Each of the `n * n` combinations of an image and a text is a yes-or-no
+    question: do they belong together? The loss of pair `i` is
+    `softplus(-logit_ii)`, plus the sum of `softplus(logit_ij)` over the
+    texts of all other pairs `j`. The mean over the pairs is SigLIP's loss.
+
+    Args:
+        chunk_size: int or `None`. How many texts the images are compared
+            with at a time in training. `None` builds the whole `(n, n)`
+            matrix; a number keeps memory linear in the batch size, for the
+            same values and gradients, and computes each logit twice.
+        product_dtype: `"float32"` or `"bfloat16"`, the type of the matrix
+            products in `given`. Sums stay in float32.
+        reduction: as in `keras.losses.Loss`.
+        name: str, the name of the loss.
+        dtype: ignored but for Keras; losses are float32.
+
+    Raises:
+        ValueError: if `chunk_size` is below 1, `product_dtype` is none of
+            the two, or the model's output is not a dict of pairs.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_jest.losses import SigmoidContrastiveLoss
+
+    embedding = np.eye(4, 8, dtype="float32")
+    pairs = {
+        "image_embedding": embedding,
+        "text_embedding": embedding,
+        "logit_scale": np.full(4, 10.0, "float32"),
+        "logit_bias": np.full(4, -10.0, "float32"),
+    }
+    SigmoidContrastiveLoss()((), pairs)  # 0.69: log(2), and little else
+    ```
+
+    Reference:
+    - [Zhai et al., 2023](https://arxiv.org/abs/2303.15343)
+    """
+
+    def __init__(
+        self,
+        chunk_size=None,
+        product_dtype="float32",
+        reduction="sum_over_batch_size",
+        name="sigmoid_contrastive_loss",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(
+                "`chunk_size` must be at least 1, or None for the whole "
+                f"matrix at once. Received: chunk_size={chunk_size}"
+            )
+        if product_dtype not in ("float32", "bfloat16"):
+            raise ValueError(
+                "`product_dtype` must be 'float32' or 'bfloat16'. "
+                f"Received: product_dtype={product_dtype!r}"
+            )
+        self.chunk_size = chunk_size
+        self.product_dtype = product_dtype
+
+    def call(self, y_true, y_pred):
+        del y_true
+        images, texts = factors(check_pairs(y_pred))
+        # TensorFlow evaluates batches whose size it does not know.
+        num_texts = texts.shape[0] or 0
+        if self.chunk_size is None or self.chunk_size >= num_texts:
+            return sum_of_losses(images, texts, first=0)
+        return self._sum_by_chunks(images, texts)
+
+    def _sum_by_chunks(self, images, texts):
+        # Without remat the backward pass keeps every chunk of the matrix.
+        of_chunk = keras.remat(
+            lambda chunk: sum_of_losses(images, chunk[0], first=chunk[1])
+        )
+        num_texts, width = texts.shape
+        whole = num_texts - num_texts % self.chunk_size
+        chunks = ops.reshape(texts[:whole], (-1, self.chunk_size, width))
+        first = ops.arange(0, whole, self.chunk_size, dtype="int32")
+        total = ops.sum(ops.map(of_chunk, (chunks, first)), axis=0)
+        if whole < num_texts:
+            total = total + sum_of_losses(images, texts[whole:], first=whole)
+        return total
+
+    def given(self, y_pred, y_true=None):
+        """The loss of each pair inside a set that is still empty.
+
+        Args:
+            y_pred: dict of pairs, `n` rows.
+            y_true: ignored.
+
+        Returns:
+            A `LossGivenSet`. Its values are the pairs' own terms,
+            `softplus(-logit_ii)`; `add(picks)` adds the terms with the
+            chosen pairs in both directions.
+        """
+        del y_true
+        images, texts = factors(check_pairs(y_pred))
+        return SigmoidLossGivenSet(
+            values=ops.softplus(-own_logits(images, texts)),
+            images=ops.cast(images, self.product_dtype),
+            texts=ops.cast(texts, self.product_dtype),
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "chunk_size": self.chunk_size,
+            "product_dtype": self.product_dtype,
+        }
+
+
+def sum_of_losses(images, texts, first):
+    """Losses of all images with the texts from row `first` on: `(n,)`."""
+    logits = ops.matmul(images, ops.transpose(texts))
+    num_images, num_texts = ops.shape(logits)
+    image_rows = ops.arange(num_images, dtype="int32")
+    text_rows = ops.arange(num_texts, dtype="int32") + first
+    own = ops.expand_dims(image_rows, 1) == ops.expand_dims(text_rows, 0)
+    return ops.sum(ops.softplus(ops.where(own, -logits, logits)), axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class SigmoidLossGivenSet(LossGivenSet):
+    """Sigmoid losses given a set; `images @ texts.T` are the logits."""
+
+    images: object
+    texts: object
+
+    def add(self, picks):
+        chosen_images = ops.transpose(ops.take(self.images, picks, axis=0))
+        chosen_texts = ops.transpose(ops.take(self.texts, picks, axis=0))
+
+        def losses_with_chosen(strip):
+            images, texts = strip
+            return negatives(images, chosen_texts) + negatives(
+                texts, chosen_images
+            )
+
+        added = ops.map(
+            losses_with_chosen, (strips(self.images), strips(self.texts))
+        )
+        num_rows = self.images.shape[0]
+        values = self.values + join_strips(added, num_rows)
+        return dataclasses.replace(self, values=values)
+
+
+def negatives(rows, chosen):
+    """Losses of `(m, d)` rows against `(d, k)` chosen ones, summed: `(m,)`."""
+    logits = ops.cast(ops.matmul(rows, chosen), "float32")
+    return ops.sum(softplus(logits), axis=1)

@@ -1,0 +1,24 @@
+"""Policies by name, as `compile` and `fit` take them."""
+
+from keras_jest.selection.independent_selection import IndependentSelection
+from keras_jest.selection.joint_selection import JointSelection
+from keras_jest.selection.uniform_selection import UniformSelection
+
+POLICIES = {
+    "joint": JointSelection,
+    "independent": IndependentSelection,
+    "uniform": UniformSelection,
+}
+
+
+def get(selection):
+    """The policy of a name with its defaults, a policy itself, or None."""
+    if selection is None or hasattr(selection, "select"):
+        return selection
+    if selection not in POLICIES:
+        raise ValueError(
+            f"`selection` must be one of {sorted(POLICIES)}, a "
+            "`keras_jest.SelectionPolicy`, or None for plain training. "
+            f"Received: selection={selection!r}"
+        )
+    return POLICIES[selection]()

@@ -1,0 +1,67 @@
+"""What `JESTModel.compile` refuses, before anything runs."""
+
+import keras
+
+
+def check_loss(loss, score_loss, metrics):
+    """Raise unless losses give one value per example and metrics fit them."""
+    for name, value in (("loss", loss), ("score_loss", score_loss)):
+        is_missing = value is None and name == "loss"
+        if is_missing or not isinstance(value, keras.losses.Loss | None):
+            raise ValueError(
+                f"`{name}` must be a `keras.losses.Loss` with one value per "
+                "example, such as "
+                "`keras_jest.losses.SigmoidContrastiveLoss()`. "
+                f"Received: {name}={value!r}"
+            )
+    if metrics and hasattr(loss, "given"):
+        raise ValueError(
+            "Keras metrics compare targets with predictions, and pairs have "
+            "no targets. Use a callback such as "
+            "`keras_jest.callbacks.RetrievalEvaluation` instead. "
+            f"Received: {metrics}"
+        )
+
+
+def check_schedule(first_step, last_step, scoring_batch_size):
+    """Raise unless the numbers of a schedule make sense."""
+    last = float("inf") if last_step is None else last_step
+    if not 0 <= first_step < last:
+        raise ValueError(
+            "Selection by score runs from `first_step`, at least 0, to the "
+            "step before `last_step`, which must be larger. Received: "
+            f"first_step={first_step}, last_step={last_step}"
+        )
+    if scoring_batch_size is not None and scoring_batch_size < 1:
+        raise ValueError(
+            "`scoring_batch_size` must be at least 1, or None for the whole "
+            "super-batch at once. "
+            f"Received: scoring_batch_size={scoring_batch_size}"
+        )
+
+
+def check_policy(policy, model, is_scheduled):
+    """Raise unless a policy can run on a `JESTModel` with its models."""
+    if policy is None:
+        return
+    if model.reference is None and "reference" in policy.needs:
+        raise ValueError(
+            f"{type(policy).__name__} reads the losses of a reference. "
+            "Received: reference=None. Give `JESTModel` a reference, or "
+            "choose a score without one, such as score='hard_learner'."
+        )
+    if not isinstance(policy, keras.layers.Layer):
+        return
+    if policy is not model.policy:
+        raise ValueError(
+            "A policy with a memory must be known to the model that saves "
+            "it: pass the same layer to the constructor, "
+            "`JESTModel(..., policy=layer)`. Received: "
+            f"selection={policy}, policy={model.policy}"
+        )
+    if is_scheduled:
+        raise ValueError(
+            "`first_step` and `last_step` skip steps, and a policy with a "
+            "memory must see them all. Leave them out and let the policy "
+            f"count. Received: selection={policy}"
+        )

@@ -1,0 +1,34 @@
+"""What Keras' adapters need to accept a torch `DataLoader` of dicts."""
+
+import copy
+import sys
+
+
+def with_tuples(dataset):
+    """Let a torch `DataLoader` of dicts yield tuples, as Keras expects.
+
+    Args:
+        dataset: anything that `fit` takes.
+
+    Returns:
+        A copy of a `DataLoader` whose batches are `(batch,)` where they were
+        dicts; anything else as it is.
+    """
+    torch_data = sys.modules.get("torch.utils.data")
+    if torch_data is None or not isinstance(dataset, torch_data.DataLoader):
+        return dataset
+    wrapped = copy.copy(dataset)
+    # A DataLoader refuses new attributes of its own once it is made.
+    object.__setattr__(wrapped, "collate_fn", TupleCollate(dataset.collate_fn))
+    return wrapped
+
+
+class TupleCollate:
+    """Collates as before and puts a dict into a tuple; travels to workers."""
+
+    def __init__(self, collate):
+        self.collate = collate
+
+    def __call__(self, records):
+        batch = self.collate(records)
+        return (batch,) if isinstance(batch, dict) else batch

@@ -1,0 +1,413 @@
+"""A model that decides what it trains on while it trains."""
+
+import contextlib
+import random
+
+import keras
+from keras import ops
+
+from keras_jest.api_export import keras_jest_export
+from keras_jest.selection import policies
+from keras_jest.selection.draws import fold_in
+from keras_jest.selection.draws import mix
+from keras_jest.selection.uniform_selection import UniformSelection
+from keras_jest.trainers.backend import SelectingModel
+from keras_jest.trainers.compile_checks import check_loss
+from keras_jest.trainers.compile_checks import check_policy
+from keras_jest.trainers.compile_checks import check_schedule
+from keras_jest.trainers.data_loaders import with_tuples
+from keras_jest.trainers.finite_picks import StopOnRepeatedRows
+from keras_jest.trainers.finite_picks import replace_nonfinite
+from keras_jest.trainers.model_inputs import model_inputs
+from keras_jest.trainers.scoring import check_sizes
+from keras_jest.trainers.scoring import gather
+from keras_jest.trainers.scoring import no_losses
+from keras_jest.trainers.scoring import score
+
+
+@keras_jest_export("keras_jest.JESTModel")
+class JESTModel(SelectingModel):
+    """Trains a learner on the part of each super-batch that is worth it.
+
+    The dataset yields super-batches. In every step of `fit` the learner and
+    the reference see the super-batch without gradients, a policy picks the
+    sub-batch from their losses, and the learner makes an ordinary Keras
+    training step on it. Nothing is selected in `evaluate` and `predict`,
+    which are the learner's own.
+
+    Under `keras.distribution.DataParallel` on JAX the whole super-batch is
+    one, and each device trains its share of the sub-batch. Under
+    `tf.distribute` and torch DDP every replica selects from its own part.
+
+    Args:
+        learner: Keras model, the one to train. It returns pairs (see
+            `keras_jest.models.DualEncoder`) or whatever the loss takes.
+        reference: Keras model or `None`, trained before on good data. It is
+            frozen: its `trainable` is set to False. It may not be the
+            learner itself.
+        seed: int or `None`. The same seed, data and weights give the same
+            picks on every backend. With `None` one is drawn, and kept.
+        policy: `keras.layers.Layer` or `None`, a policy with a memory, whose
+            variables are then saved with the model. Pass it to `compile` as
+            `selection`, too.
+        name: str, the name of the model.
+        **kwargs: further arguments of `keras.Model`.
+
+    Raises:
+        ValueError: if learner and reference are the same object.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_jest import JESTModel
+    from keras_jest.losses import SigmoidContrastiveLoss
+    from keras_jest.models import DualEncoder
+
+    def encoder():
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
+
+    learner = DualEncoder(encoder(), encoder())
+    reference = DualEncoder(encoder(), encoder())
+    model = JESTModel(learner, reference, seed=0)
+    model.compile("adam", loss=SigmoidContrastiveLoss(), selection="joint")
+    pool = np.random.default_rng(0).normal(size=(2, 40, 4)).astype("float32")
+    pool = {"images": pool[0], "token_ids": pool[1]}
+    model.fit(pool, batch_size=20, verbose=0)  # trains on 4 of each 20
+    ```
+
+    Reference:
+    - [Evans et al., 2024](https://arxiv.org/abs/2406.17711)
+    """
+
+    def __init__(
+        self,
+        learner,
+        reference=None,
+        seed=None,
+        policy=None,
+        name=None,
+        **kwargs,
+    ):
+        # Pairs are float32 under every dtype policy.
+        kwargs.setdefault("autocast", False)
+        super().__init__(name=name, **kwargs)
+        if reference is learner:
+            raise ValueError(
+                "Learner and reference are the same object, so their losses "
+                "never differ. Train a reference on good data, or use "
+                "`keras.models.clone_model`. "
+                f"Received: learner=reference={learner}"
+            )
+        self.learner = learner
+        self.reference = reference
+        if reference is not None:
+            reference.trainable = False
+        self.seed = random.randrange(2**31) if seed is None else int(seed)
+        self.policy = policy
+        self.draws = self.add_weight(
+            shape=(), dtype="int", trainable=False, name="draws"
+        )
+        self.learnability = keras.metrics.Mean("learnability")
+        self.kept_learnability = keras.metrics.Mean("kept_learnability")
+        self.nonfinite_rows = keras.metrics.Sum("nonfinite_rows")
+        self.repeated_rows = keras.metrics.Sum("repeated_rows")
+        self.selection = None
+        self.recorder = None
+        self._is_evaluating = False
+        self._saw_super_batch = False
+
+    def call(self, inputs, training=None):
+        if self.reference is not None and not self.reference.built:
+            # JAX needs all variables to exist before the first step.
+            self.reference(model_inputs(self.reference, inputs, "reference"))
+        own_inputs = model_inputs(self.learner, inputs, "learner")
+        return self.learner(own_inputs, training=training)
+
+    def compile(
+        self,
+        optimizer="adam",
+        loss=None,
+        selection="joint",
+        score_loss=None,
+        first_step=0,
+        last_step=None,
+        scoring_batch_size=None,
+        **kwargs,
+    ):
+        """Configure training and selection.
+
+        Args:
+            optimizer: as in `keras.Model.compile`.
+            loss: `keras.losses.Loss` with one value per example, such as
+                `keras_jest.losses.SigmoidContrastiveLoss()`.
+            selection: `"joint"`, `"independent"`, `"uniform"`, a
+                `keras_jest.SelectionPolicy`, or `None` for plain training.
+            score_loss: loss for scoring, where it is not the training loss.
+            first_step: int, the first step in which rows are selected by
+                their scores. Before it, as many are drawn uniformly.
+            last_step: int or `None`, the step before which selection by
+                score ends; `None` is never.
+            scoring_batch_size: int or `None`. At how many rows the models
+                look at a time when they score, to bound memory. `None` is
+                the whole super-batch.
+            **kwargs: further arguments of `keras.Model.compile`.
+
+        Raises:
+            ValueError: if the loss has no value per example, the policy
+                needs a reference and there is none, or a number is out of
+                range.
+        """
+        check_loss(
+            loss,
+            score_loss,
+            kwargs.get("metrics") or kwargs.get("weighted_metrics"),
+        )
+        check_schedule(first_step, last_step, scoring_batch_size)
+        self.first_step = first_step
+        self.last_step = last_step
+        self.score_loss = score_loss
+        self.scoring_batch_size = scoring_batch_size
+        self.selection = self._checked(selection)
+        super().compile(optimizer=optimizer, **kwargs)
+        # Not given to Keras, which would look for one loss per output.
+        self.loss = loss
+
+    def fit(
+        self, x=None, *args, selection="compiled", callbacks=None, **kwargs
+    ):
+        """Train, as `keras.Model.fit` does, on what is selected from `x`.
+
+        Args:
+            x: dataset of super-batches: `tf.data`, grain, `PyDataset`, torch
+                `DataLoader`, a generator of `(dict,)`, or NumPy arrays with
+                `batch_size` as the size of the super-batch.
+            *args: further arguments of `keras.Model.fit`.
+            selection: a policy or its name for this call alone, `None` for
+                plain training on whole super-batches, or `"compiled"`.
+            callbacks: as in `keras.Model.fit`.
+            **kwargs: further arguments of `keras.Model.fit`.
+
+        Returns:
+            A `keras.callbacks.History`.
+        """
+        self._saw_super_batch = False
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = keras.tree.flatten(callbacks or [])
+            callbacks.append(StopOnRepeatedRows())
+        with self._selecting_by(selection):
+            return super().fit(
+                with_tuples(x), *args, callbacks=callbacks, **kwargs
+            )
+
+    def train_on_batch(self, *args, **kwargs):
+        logs = super().train_on_batch(*args, **kwargs)
+        self.check_repeated_rows()
+        return logs
+
+    def select(self, data):
+        """Turn a super-batch into a sub-batch, on every backend the same.
+
+        Args:
+            data: what the dataset yields, `n` examples.
+
+        Returns:
+            Tuple of the `b` examples to train on, in the same structure, and
+            a dict about them: `picks`, their row numbers; `scores`, by how
+            much the learner's loss exceeds the reference's; and `key`, where
+            the data has one.
+        """
+        if self.selection is None:
+            return data, {}
+        data = keras.tree.map_structure(as_tensor, data)
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        num_rows = keras.tree.flatten(x)[0].shape[0]
+        self._check_super_batch(num_rows)
+        picks, scores = self._pick(x, y, num_rows)
+        picks, num_repeated = replace_nonfinite(picks, ops.isfinite(scores))
+        chosen = {"picks": picks, "scores": ops.take(scores, picks)}
+        if isinstance(x, dict) and "key" in x:
+            chosen["key"] = ops.take(x["key"], picks, axis=0)
+        self._update_metrics(scores, chosen["scores"], num_repeated)
+        self.draws.assign_add(1)
+        return gather(data, picks), chosen
+
+    def _pick(self, x, y, num_rows):
+        draws = ops.cast(self.draws, "int32")
+        seed = fold_in(mix(ops.convert_to_tensor(self.seed, "int32")), draws)
+
+        def by_score():
+            learner, reference = self._score_models(x, y, num_rows)
+            picks = self.selection.select(learner, reference, seed)
+            return ops.cast(picks, "int32"), learner.values - reference.values
+
+        def uniformly():
+            nothing = no_losses(num_rows)
+            size = self.selection.num_kept(num_rows)
+            policy = UniformSelection(sub_batch_size=size)
+            return policy.select(nothing, nothing, seed), nothing.values
+
+        if not self._is_scheduled:
+            return by_score()
+        last = 2**31 - 1 if self.last_step is None else self.last_step
+        is_on = ops.logical_and(draws >= self.first_step, draws < last)
+        return ops.cond(is_on, by_score, uniformly)
+
+    def _score_models(self, x, y, num_rows):
+        loss = self.score_loss or self.loss
+        models = {"learner": self.learner, "reference": self.reference}
+        return [
+            score(model, x, y, loss, self.scoring_batch_size, role)
+            if role in self.selection.needs
+            else no_losses(num_rows)
+            for role, model in models.items()
+        ]
+
+    def _update_metrics(self, scores, kept_scores, num_repeated):
+        finite = ops.isfinite(scores)
+        weights = ops.cast(finite, "float32")
+        scores = ops.where(finite, scores, 0.0)
+        self.learnability.update_state(scores, sample_weight=weights)
+        self.kept_learnability.update_state(kept_scores)
+        self.nonfinite_rows.update_state(1.0 - weights)
+        self.repeated_rows.update_state(ops.cast(num_repeated, "float32"))
+
+    def report(self, logs):
+        """Take what is not for callbacks out of a step's logs."""
+        logs = dict(logs)
+        chosen = logs.pop("chosen")
+        if self.recorder is not None and chosen:
+            self.recorder(chosen)
+        return logs
+
+    def check_repeated_rows(self):
+        """Raise if rows had to be repeated since the metrics were reset."""
+        num_repeated = int(self.repeated_rows.result())
+        if num_repeated:
+            raise ValueError(
+                "Too few rows were finite to fill the sub-batch, so "
+                f"{num_repeated} places were filled by repeating others. "
+                "Received: non-finite rows="
+                f"{int(self.nonfinite_rows.result())}. Look for infinities in "
+                "the data, or lower the learning rate."
+            )
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        del x, training
+        # Keras cannot convert None to a tensor.
+        loss = self.loss(() if y is None else y, y_pred, sample_weight)
+        return sum((ops.sum(added) for added in self.losses), loss)
+
+    def get_metrics_result(self):
+        logs = super().get_metrics_result()
+        hidden = {"repeated_rows"}
+        if self.selection is None or self._is_evaluating:
+            hidden |= {"learnability", "kept_learnability", "nonfinite_rows"}
+        return {name: logs[name] for name in logs if name not in hidden}
+
+    def evaluate(self, x=None, *args, **kwargs):
+        with self._evaluating():
+            return super().evaluate(with_tuples(x), *args, **kwargs)
+
+    def test_on_batch(self, *args, **kwargs):
+        with self._evaluating():
+            return super().test_on_batch(*args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        return super().predict(with_tuples(x), *args, **kwargs)
+
+    @property
+    def _is_scheduled(self):
+        return self.first_step > 0 or self.last_step is not None
+
+    def _checked(self, selection):
+        policy = policies.get(selection)
+        check_policy(policy, self, self._is_scheduled)
+        return policy
+
+    def _check_super_batch(self, num_rows):
+        """Raise, while the step is traced, on sizes that cannot work."""
+        size = getattr(self.selection, "sub_batch_size", None)
+        if not self._saw_super_batch and size is not None and size > num_rows:
+            raise ValueError(
+                "The first super-batch has fewer rows than `sub_batch_size`. "
+                f"Received: sub_batch_size={size}, super-batch={num_rows}. "
+                "Yield larger batches, or keep fewer rows."
+            )
+        self._saw_super_batch = True
+        check_sizes(num_rows, self.selection.num_kept(num_rows))
+
+    @contextlib.contextmanager
+    def _selecting_by(self, selection):
+        if selection == "compiled":
+            yield
+            return
+        compiled = self.selection
+        self.selection = self._checked(selection)
+        self.train_function = None
+        try:
+            yield
+        finally:
+            self.selection = compiled
+            self.train_function = None
+
+    @contextlib.contextmanager
+    def _evaluating(self):
+        self._is_evaluating = True
+        try:
+            yield
+        finally:
+            self._is_evaluating = False
+
+    def get_compile_config(self):
+        if not self.compiled:
+            return {}
+        config = super().get_compile_config()
+        selection = self.selection
+        serialize = keras.saving.serialize_keras_object
+        config.update(
+            loss=serialize(self.loss),
+            score_loss=serialize(self.score_loss),
+            selection="policy"
+            if selection is not None and selection is self.policy
+            else serialize(selection),
+            first_step=self.first_step,
+            last_step=self.last_step,
+            scoring_batch_size=self.scoring_batch_size,
+        )
+        return config
+
+    def compile_from_config(self, config):
+        config = keras.saving.deserialize_keras_object(config)
+        if config["selection"] == "policy":
+            config["selection"] = self.policy
+        self.compile(**config)
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def get_config(self):
+        config = super().get_config()
+        serialize = keras.saving.serialize_keras_object
+        config.update(
+            learner=serialize(self.learner),
+            reference=serialize(self.reference),
+            seed=self.seed,
+            policy=serialize(self.policy),
+        )
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for part in ("learner", "reference", "policy"):
+            config[part] = keras.saving.deserialize_keras_object(
+                config[part], custom_objects=custom_objects
+            )
+        return cls(**config)
+
+
+def as_tensor(array):
+    return None if array is None else ops.convert_to_tensor(array)

@@ -1,0 +1,50 @@
+"""Which part of a batch each model gets."""
+
+import keras
+
+
+def model_inputs(model, inputs, role="model"):
+    """Give `model` exactly the inputs that it names.
+
+    A functional Keras model sorts a dict with more keys than it has inputs
+    and takes the first ones, without a word.
+
+    Args:
+        model: a Keras model or layer. A functional model gets its inputs by
+            their names, another one those of its attribute `input_keys`, and
+            the whole dict if it has none.
+        inputs: what the dataset yields for `n` examples: a dict of tensors,
+            or anything else, which is passed on as it is.
+        role: str, what the model is called in an error.
+
+    Returns:
+        The inputs for `model`.
+
+    Raises:
+        ValueError: if the batch lacks an input that the model names.
+    """
+    if not isinstance(inputs, dict):
+        return inputs
+    structure = input_names(model)
+    if structure is None:
+        return inputs
+    missing = sorted(set(keras.tree.flatten(structure)) - set(inputs))
+    if missing:
+        raise ValueError(
+            f"The {role} needs inputs that the batch lacks: {missing}. "
+            f"Received a batch with the keys {sorted(inputs)}. Rename the "
+            "arrays of the dataset or the inputs of the model."
+        )
+    return keras.tree.map_structure(inputs.get, structure)
+
+
+def input_names(model):
+    """The names of a model's inputs in their structure, None if unknown."""
+    keys = getattr(model, "input_keys", None)
+    if keys is not None:
+        return {key: key for key in keys}
+    if not getattr(model, "inputs", None):
+        return None
+    if isinstance(model.input, dict):
+        return {key: key for key in model.input}
+    return keras.tree.map_structure(lambda tensor: tensor.name, model.input)
