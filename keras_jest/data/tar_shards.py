@@ -1,0 +1,249 @@
+"""Tar shards as a random-access source of records."""
+
+import collections
+import concurrent.futures
+import glob
+import json
+import operator
+import os
+import pathlib
+import warnings
+
+import keras
+import numpy as np
+
+from keras_jest.api_export import keras_jest_export
+from keras_jest.data.decode_image import MAX_PIXELS
+from keras_jest.data.record_key import record_key
+from keras_jest.data.shard_index import ShardIndex
+from keras_jest.data.tar_members import read_at
+from keras_jest.data.tar_samples import scan_shard
+
+NUM_EXAMPLES = 5
+
+
+@keras_jest_export("keras_jest.data.TarShards")
+class TarShards:
+    """Reads WebDataset-style tar shards as a sequence of records.
+
+    A sample is a run of members with one key, `<key>.jpg` (or `jpeg`, `png`,
+    `webp`), `<key>.txt` with the caption and perhaps `<key>.json`; the key
+    ends at the first dot of the file name. Members of other kinds are never
+    read, nothing is unpacked to disk, and records are read from where they
+    lie. It is a data source for grain and may go to its worker processes.
+
+    Every sample is checked once, when the index is built: archive, names,
+    caption, JSON, and the picture decoded to its last pixel. So the length is
+    known and true, and no record can turn out to be bad (and be lost in a
+    worker process) during training. It costs about what decoding the pool
+    once costs; with an `index_path` it is paid once.
+
+    What is bad is skipped and listed in `bad`, with a warning. The kinds:
+    `unreadable_shard`, `truncated_shard`, `broken_header`, `zeroed_blocks` (a
+    hole), `link`, `not_a_file`, `unsafe_name` (an absolute path or `..`),
+    `not_a_sample`, `duplicate_key` (in the shard; the first is kept),
+    `missing_image`, `several_images`, `undecodable_image`,
+    `too_many_pixels`, `missing_caption`, `empty_caption`,
+    `caption_not_utf8`, `caption_too_long`, `bad_json`, `json_too_long`. A
+    shard that ends too early counts once: nobody knows how many samples it
+    had.
+
+    Args:
+        paths: str, path or list of them. Each is a `.tar` file, a folder
+            (its `*.tar` files) or a glob pattern.
+        max_bad_share: float in [0, 1]. More bad samples than this share are
+            an error. The default bears some rot in a few shards and stops at
+            shards of another layout.
+        max_pixels: int. A picture whose header claims more is bad, and no
+            memory is taken for its pixels.
+        max_caption_bytes: int. A longer caption is bad.
+        index_path: str or path of a file (`.npz`, no pickle) that keeps the
+            index. It is made if missing and made again if a shard's size or
+            time or one of the limits has changed.
+        verbose: 0 or 1. Whether to show a progress bar over the shards.
+
+    Raises:
+        ValueError: No shard was found, or more than `max_bad_share` is bad.
+
+    Example:
+
+    ```python
+    import io, pathlib, tarfile, tempfile
+    from PIL import Image
+    from keras_jest.data import TarShards
+
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(picture, "PNG")
+    members = {"0.png": picture.getvalue(), "0.txt": b"a red square"}
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(pathlib.Path(folder, "00000.tar"), "w") as tar:
+            for name, data in members.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+        records = TarShards(folder, verbose=0)
+        records[0]["text"]  # "a red square"
+    ```
+    """
+
+    def __init__(
+        self,
+        paths,
+        max_bad_share=0.05,
+        max_pixels=MAX_PIXELS,
+        max_caption_bytes=2**14,
+        index_path=None,
+        verbose=1,
+    ):
+        if not 0 <= max_bad_share <= 1:
+            raise ValueError(
+                "Expected `max_bad_share` in [0, 1]. Received: "
+                f"max_bad_share={max_bad_share}"
+            )
+        self._paths = find_shards(paths)
+        self._names = shard_names(self._paths)
+        limits = (max_pixels, max_caption_bytes)
+        stamp = index_stamp(self._paths, self._names, limits)
+        index = ShardIndex.load(index_path, stamp) if index_path else None
+        if index is None:
+            index = build_index(self._paths, self._names, limits, verbose)
+            if index_path:
+                index.save(index_path, stamp)
+        self._index = index
+        self._report_bad(max_bad_share)
+
+    def __len__(self):
+        return len(self._index)
+
+    def __getitem__(self, number):
+        """Read a record.
+
+        Returns:
+            A dict of `"image"` (bytes, the file as it lies in the shard),
+            `"text"` (str, without white space around it), `"json"` (dict,
+            empty if there is none), `"key"` (str) and `"shard"` (str).
+        """
+        number = range(len(self))[operator.index(number)]
+        shard = self._index.shards[number]
+        try:
+            image, text, fields = self._read(shard, self._index.spans[number])
+            return {
+                "image": image,
+                "text": text.decode("utf-8").strip(),
+                "json": json.loads(fields or b"{}"),
+                "key": self._index.key(number),
+                "shard": self._names[shard],
+            }
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                "Expected the shard as it was when its index was built. Make "
+                f"`TarShards` anew. Received: {self._paths[shard]!r}, record "
+                f"{self._index.key(number)!r} ({error})"
+            ) from error
+
+    def _read(self, shard, spans):
+        """Return the bytes of the spans; the file is open only meanwhile."""
+        with open(self._paths[shard], "rb", buffering=0) as file:
+            parts = [read_at(file, *span) for span in spans.tolist()]
+        if [len(part) for part in parts] != spans[:, 1].tolist():
+            raise ValueError("it has become shorter")
+        return parts
+
+    @property
+    def bad(self):
+        """The samples that were skipped: `(kind, shard, key)` tuples."""
+        return list(self._index.bad)
+
+    @property
+    def bad_counts(self):
+        """How many samples were skipped, by kind: a dict."""
+        return dict(collections.Counter(kind for kind, _, _ in self.bad))
+
+    @property
+    def keys(self):
+        """The identities of all records: an array `(n, 4)`, int32.
+
+        Row i is `record_key(record["key"], record["shard"])` of record i.
+        """
+        keys = [
+            record_key(self._index.key(number), self._names[shard])
+            for number, shard in enumerate(self._index.shards)
+        ]
+        return np.array(keys, "int32").reshape(-1, 4)
+
+    def _report_bad(self, max_bad_share):
+        """Warn of bad samples; raise if they are too many."""
+        bad, total = len(self._index.bad), len(self) + len(self._index.bad)
+        if not bad:
+            return
+        found = (
+            f"{bad} bad samples of {total}: {self.bad_counts}, such as "
+            f"{[tuple(sample) for sample in self._index.bad[:NUM_EXAMPLES]]}"
+        )
+        if bad > max_bad_share * total:
+            raise ValueError(
+                f"Expected at most max_bad_share={max_bad_share} of the "
+                "samples to be bad. Mend the shards, leave them out or raise "
+                f"`max_bad_share`. Received: {found}"
+            )
+        warnings.warn(f"TarShards skips {found}", stacklevel=3)
+
+
+def find_shards(paths):
+    """Return the tar files that a path, a folder or a pattern means."""
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    shards = []
+    for path in map(os.fspath, paths):
+        if os.path.isdir(path):
+            found = glob.glob(os.path.join(glob.escape(path), "*.tar"))
+        elif os.path.exists(path):
+            found = [path]
+        else:
+            found = glob.glob(path, recursive=True)
+        if not found:
+            raise ValueError(
+                "Expected tar files, folders with `*.tar` files or patterns "
+                "that match some (gzipped tars have no random access: unzip "
+                f"them). Received: {path!r}, where there is none"
+            )
+        shards.extend(sorted(found))
+    return list(dict.fromkeys(os.path.abspath(shard) for shard in shards))
+
+
+def shard_names(paths):
+    """Return short names that tell the shards apart wherever they lie."""
+    names = [os.path.basename(path) for path in paths]
+    if len(set(names)) < len(names):
+        common = os.path.commonpath(paths)
+        names = [pathlib.Path(path).relative_to(common) for path in paths]
+        names = [name.as_posix() for name in names]
+    return names
+
+
+def index_stamp(paths, names, limits):
+    """Return what an index depends on, as JSON has it."""
+    shards = []
+    for path in paths:
+        try:
+            stat = os.stat(path)
+            shards.append([stat.st_size, stat.st_mtime_ns])
+        except OSError:  # The scan counts it as unreadable.
+            shards.append(None)
+    return {"names": names, "shards": shards, "limits": list(limits)}
+
+
+def build_index(paths, names, limits, verbose):
+    """Scan all shards, some at a time."""
+    shards = list(zip(paths, names, strict=True))
+    progress = keras.utils.Progbar(
+        len(paths), verbose=verbose, unit_name="shard"
+    )
+    scans = []
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        # `map` drops what has not begun when the user interrupts it.
+        jobs = threads.map(lambda job: scan_shard(*job, *limits), shards)
+        for scan in jobs:
+            scans.append(scan)
+            progress.update(len(scans))
+    return ShardIndex.from_scans(scans)

@@ -1,0 +1,3 @@
+"""Small real data that comes with the package."""
+
+from keras_jest.datasets import pictograms

@@ -1,0 +1,228 @@
+"""A noisy pool, as one that was collected from the web, of known kinds."""
+
+import random
+
+import numpy as np
+
+from keras_jest.api_export import keras_jest_export
+from keras_jest.data.record_key import record_key
+from keras_jest.datasets.pictograms.captions import word
+from keras_jest.datasets.pictograms.change_images import DUPLICATE
+from keras_jest.datasets.pictograms.change_images import LIGHT
+from keras_jest.datasets.pictograms.change_images import blank_images
+from keras_jest.datasets.pictograms.change_images import change_images
+
+NOISE = {  # the kinds of noise and their weights
+    "mismatched": 35,
+    "boilerplate": 15,
+    "vague": 8,
+    "near_duplicate": 7,
+    "blank": 5,
+}
+NUM_REPEATED = 20  # pictures that the near duplicates show
+COLOURS = set(
+    "red orange yellow green blue purple brown pink grey black white".split()
+)
+BOILERPLATE = (  # each # becomes a digit
+    "IMG_####.JPG",
+    "DSC0####.jpg",
+    "photo-##-##.png",
+    "picture # of ##",
+    "Unnamed (#)",
+    "tap to zoom",
+    "see the full gallery",
+    "free vector, EPS and SVG",
+    "stock vector ID ########",
+    "placeholder",
+    "sponsored",
+    "this image could not be loaded",
+    "please wait",
+    "like and subscribe",
+    "continue reading",
+    "add to cart - only # left",
+    "(c) 20##, all rights reserved",
+    "updated ## minutes ago",
+    "start / shop / page ##",
+    "screen capture ##.##",
+)
+VAGUE = (
+    "image",
+    "drawing",
+    "icon",
+    "a graphic",
+    "my favourite",
+    "look",
+    "so nice",
+    "untitled",
+    "something",
+    "a new one",
+    "small",
+    "art",
+)
+
+
+@keras_jest_export("keras_jest.datasets.pictograms.web_pool")
+def web_pool(train, clean_share=0.3, num_pairs=20_000, seed=0):
+    """Make a noisy pool of image-text pairs from the train split.
+
+    What a selection has to cope with on the web, in known shares. Of what is
+    not clean, 50 % are mismatched, 21.4 % boilerplate, 11.4 % vague, 10 %
+    near duplicates and 7.1 % blank:
+
+    - `clean`: a drawing with a caption in a wording of its own.
+    - `mismatched`: the caption of an emoji of another subgroup.
+    - `boilerplate`: "IMG_2034.JPG", "tap to zoom", ...
+    - `vague`: "icon", "food", ...
+    - `near_duplicate`: crops and recolourings of 20 drawings, with true
+      captions.
+    - `blank`: an empty picture with the caption of a drawing.
+
+    Four of five drawings are turned, zoomed, moved or tinted a little. All
+    rows of the split are used about equally often.
+
+    Args:
+        train: The train split of `load_data`, or rows of it.
+        clean_share: float in [0, 1]. Share of clean pairs.
+        num_pairs: int. Pairs in the pool.
+        seed: int. The same seed gives the same pool.
+
+    Returns:
+        A dict of arrays with a row per pair, in random order:
+
+        - `"images"`: `(num_pairs, size, size, 3)`, uint8.
+        - `"captions"`: `(num_pairs,)`, str.
+        - `"key"`: `(num_pairs, 4)`, int32. `record_key` of the pair's number
+          in six digits.
+        - `"source"`: `(num_pairs,)`, str. The kind. To measure with: a
+          selection must never read it, nor the next two.
+        - `"row"`, `"caption_row"`: `(num_pairs,)`, int32. The row of `train`
+          that the picture shows and the one that the caption tells of; -1
+          for none.
+
+    Raises:
+        ValueError: `clean_share` or `num_pairs` is out of range, or `train`
+            has a single subgroup where captions are to be mismatched.
+
+    Example:
+
+    ```python
+    from keras_jest.datasets import pictograms
+
+    train = pictograms.load_data(image_size=16).train
+    pool = pictograms.web_pool(train, clean_share=0.5, num_pairs=100)
+    (pool["source"] == "clean").sum()  # 50
+    ```
+    """
+    check_arguments(train, clean_share, num_pairs)
+    generator = np.random.default_rng(seed)
+    source = draw_kinds(clean_share, num_pairs, generator)
+    row, caption_row = draw_rows(train, source, generator)
+    return {
+        "images": make_images(train["images"], row, source, generator),
+        "captions": make_captions(train, caption_row, row, source, seed),
+        "key": np.array([record_key(f"{i:06d}") for i in range(num_pairs)]),
+        "source": source,
+        "row": np.where(source == "blank", -1, row).astype("int32"),
+        "caption_row": caption_row.astype("int32"),
+    }
+
+
+def check_arguments(train, clean_share, num_pairs):
+    if not 0 <= clean_share <= 1:
+        raise ValueError(
+            "Expected `clean_share` to be in [0, 1]. "
+            f"Received: clean_share={clean_share}"
+        )
+    if num_pairs < 1:
+        raise ValueError(
+            "Expected `num_pairs` to be 1 or more. "
+            f"Received: num_pairs={num_pairs}"
+        )
+    if clean_share < 1 and len(set(train["subgroups"])) < 2:
+        raise ValueError(
+            "Expected `train` to have at least two subgroups, so that "
+            "captions can be mismatched; pass more rows of the train split. "
+            f"Received: {sorted(set(train['subgroups'].tolist()))}"
+        )
+
+
+def draw_kinds(clean_share, num_pairs, generator):
+    """The kind of each pair; the counts are the nearest to the shares."""
+    num_clean = round(clean_share * num_pairs)
+    exact = np.array(list(NOISE.values())) / sum(NOISE.values())
+    exact = exact * (num_pairs - num_clean)
+    counts = np.floor(exact).astype(int)
+    largest_rest = np.argsort(counts - exact, kind="stable")
+    counts[largest_rest[: num_pairs - num_clean - counts.sum()]] += 1
+    kinds = np.repeat(["clean", *NOISE], [num_clean, *counts])
+    return generator.permutation(kinds)
+
+
+def draw_rows(train, source, generator):
+    """The row that each picture shows and the one that its caption names."""
+    num_rows, num_pairs = len(train["names"]), len(source)
+    rounds = -(-num_pairs // num_rows)
+    row = np.concatenate(
+        [generator.permutation(num_rows) for _ in range(rounds)]
+    )[:num_pairs]
+    is_duplicate = source == "near_duplicate"
+    repeated = generator.permutation(recolourable(train))[:NUM_REPEATED]
+    row[is_duplicate] = generator.choice(repeated, is_duplicate.sum())
+
+    caption_row = row.copy()
+    is_alike = source == "mismatched"  # still to be given another subgroup
+    while is_alike.any():
+        caption_row[is_alike] = generator.integers(
+            num_rows, size=is_alike.sum()
+        )
+        is_alike &= train["subgroups"][row] == train["subgroups"][caption_row]
+    caption_row[np.isin(source, ["boilerplate", "vague"])] = -1
+    return row, caption_row
+
+
+def recolourable(train):
+    """Rows whose caption stays true in other colours; if none has, all."""
+    keeps_caption = [
+        group != "flags" and COLOURS.isdisjoint(name.lower().split())
+        for name, group in zip(train["names"], train["groups"], strict=True)
+    ]
+    rows = np.flatnonzero(keeps_caption)
+    return rows if len(rows) else np.arange(len(keeps_caption))
+
+
+def make_images(images, row, source, generator):
+    """A picture for each pair."""
+    result = images[row]
+    is_duplicate, is_blank = source == "near_duplicate", source == "blank"
+    is_changed = generator.random(len(row)) < 0.8
+    is_changed &= ~(is_duplicate | is_blank)
+    result[is_blank] = blank_images(result[is_blank].shape, generator)
+    for chosen, change in ((is_changed, LIGHT), (is_duplicate, DUPLICATE)):
+        result[chosen] = change_images(result[chosen], change, generator)
+    return result
+
+
+def make_captions(train, caption_row, row, source, seed):
+    """A caption for each pair."""
+    captions = []
+    for number, kind in enumerate(source):
+        generator = random.Random(f"{seed} {number}")
+        if kind == "boilerplate":
+            template = generator.choice(BOILERPLATE)
+            caption = fill_digits(template, generator)
+        elif kind == "vague":
+            group_words = train["groups"][row[number]].split("-")
+            caption = generator.choice([*VAGUE, *(3 * group_words)])
+        else:
+            fields = ("names", "keywords", "styles")
+            told = [str(train[field][caption_row[number]]) for field in fields]
+            caption = word(*told, generator)
+        captions.append(caption)
+    return np.array(captions, dtype="str")
+
+
+def fill_digits(template, generator):
+    return "".join(
+        generator.choice("0123456789") if letter == "#" else letter
+        for letter in template
+    )
