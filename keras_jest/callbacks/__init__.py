@@ -1,3 +1,4 @@
 """What watches a run."""
 
 from keras_jest.callbacks.retrieval_evaluation import RetrievalEvaluation
+from keras_jest.callbacks.selection_log import SelectionLog

@@ -77,8 +77,10 @@ def given(loss, y_pred, y_true=None):
     """
     if hasattr(loss, "given"):
         return loss.given(y_pred, y_true)
+    # As Keras does in training: no loss is computed in bfloat16.
     values = loss.call(
-        ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        ops.convert_to_tensor(y_true),
+        ops.cast(ops.convert_to_tensor(y_pred), "float32"),
     )
     if len(values.shape) == 0:
         raise ValueError(
@@ -86,6 +88,5 @@ def given(loss, y_pred, y_true=None):
             f"Received: loss={loss}, whose `call` returned a scalar. Return "
             "the values before their mean from `call`; `reduction` takes it."
         )
-    values = ops.cast(values, "float32")
     axes = tuple(range(1, len(values.shape)))
     return LossGivenSet(ops.mean(values, axis=axes) if axes else values)

@@ -10,9 +10,8 @@ from keras_jest.losses.loss_given_set import LossGivenSet
 from keras_jest.losses.pairs import check_pairs
 from keras_jest.losses.pairs import factors
 from keras_jest.losses.pairs import own_logits
-from keras_jest.losses.strips import join_strips
+from keras_jest.losses.strips import map_strips
 from keras_jest.losses.strips import softplus
-from keras_jest.losses.strips import strips
 
 
 @keras_jest_export("keras_jest.losses.SigmoidContrastiveLoss")
@@ -25,8 +24,8 @@ class SigmoidContrastiveLoss(keras.losses.Loss):
     texts of all other pairs `j`. The mean over the pairs is SigLIP's loss.
 
     Args:
-        chunk_size: int or `None`. How many texts the images are compared
-            with at a time in training. `None` builds the whole `(n, n)`
+        chunk_size: int or `None`. How many images are compared with the
+            texts at a time in training. `None` builds the whole `(n, n)`
             matrix; a number keeps memory linear in the batch size, for the
             same values and gradients, and computes each logit twice.
         product_dtype: `"float32"` or `"bfloat16"`, the type of the matrix
@@ -85,24 +84,30 @@ class SigmoidContrastiveLoss(keras.losses.Loss):
         del y_true
         images, texts = factors(check_pairs(y_pred))
         # TensorFlow evaluates batches whose size it does not know.
-        num_texts = texts.shape[0] or 0
-        if self.chunk_size is None or self.chunk_size >= num_texts:
+        num_rows = images.shape[0] or 0
+        if self.chunk_size is None or self.chunk_size >= num_rows:
             return sum_of_losses(images, texts, first=0)
-        return self._sum_by_chunks(images, texts)
+        return self._losses_by_chunks(images, texts)
 
-    def _sum_by_chunks(self, images, texts):
-        # Without remat the backward pass keeps every chunk of the matrix.
-        of_chunk = keras.remat(
-            lambda chunk: sum_of_losses(images, chunk[0], first=chunk[1])
-        )
-        num_texts, width = texts.shape
-        whole = num_texts - num_texts % self.chunk_size
-        chunks = ops.reshape(texts[:whole], (-1, self.chunk_size, width))
+    def _losses_by_chunks(self, images, texts):
+        def of_chunk(chunk):
+            images, first = chunk
+            # Without remat the backward pass keeps every chunk of the matrix.
+            # TensorFlow's has gradients for its arguments alone.
+            losses = keras.remat(
+                lambda images, texts: sum_of_losses(images, texts, first)
+            )
+            return losses(images, texts)
+
+        num_rows, width = images.shape
+        whole = num_rows - num_rows % self.chunk_size
+        chunks = ops.reshape(images[:whole], (-1, self.chunk_size, width))
         first = ops.arange(0, whole, self.chunk_size, dtype="int32")
-        total = ops.sum(ops.map(of_chunk, (chunks, first)), axis=0)
-        if whole < num_texts:
-            total = total + sum_of_losses(images, texts[whole:], first=whole)
-        return total
+        losses = ops.reshape(ops.map(of_chunk, (chunks, first)), (-1,))
+        if whole == num_rows:
+            return losses
+        rest = sum_of_losses(images[whole:], texts, first=whole)
+        return ops.concatenate([losses, rest])
 
     def given(self, y_pred, y_true=None):
         """The loss of each pair inside a set that is still empty.
@@ -133,11 +138,11 @@ class SigmoidContrastiveLoss(keras.losses.Loss):
 
 
 def sum_of_losses(images, texts, first):
-    """Losses of all images with the texts from row `first` on: `(n,)`."""
+    """Losses of the images from row `first` on with all texts: `(m,)`."""
     logits = ops.matmul(images, ops.transpose(texts))
     num_images, num_texts = ops.shape(logits)
-    image_rows = ops.arange(num_images, dtype="int32")
-    text_rows = ops.arange(num_texts, dtype="int32") + first
+    image_rows = ops.arange(num_images, dtype="int32") + first
+    text_rows = ops.arange(num_texts, dtype="int32")
     own = ops.expand_dims(image_rows, 1) == ops.expand_dims(text_rows, 0)
     return ops.sum(ops.softplus(ops.where(own, -logits, logits)), axis=1)
 
@@ -159,12 +164,8 @@ class SigmoidLossGivenSet(LossGivenSet):
                 texts, chosen_images
             )
 
-        added = ops.map(
-            losses_with_chosen, (strips(self.images), strips(self.texts))
-        )
-        num_rows = self.images.shape[0]
-        values = self.values + join_strips(added, num_rows)
-        return dataclasses.replace(self, values=values)
+        added = map_strips(losses_with_chosen, (self.images, self.texts))
+        return dataclasses.replace(self, values=self.values + added)
 
 
 def negatives(rows, chosen):

@@ -10,9 +10,8 @@ from keras_jest.losses.loss_given_set import LossGivenSet
 from keras_jest.losses.pairs import check_pairs
 from keras_jest.losses.pairs import factors
 from keras_jest.losses.pairs import own_logits
-from keras_jest.losses.strips import join_strips
+from keras_jest.losses.strips import map_strips
 from keras_jest.losses.strips import softplus
-from keras_jest.losses.strips import strips
 
 
 @keras_jest_export("keras_jest.losses.SoftmaxContrastiveLoss")
@@ -126,14 +125,9 @@ class SoftmaxLossGivenSet(LossGivenSet):
                 ops.logsumexp(ops.matmul(texts, chosen_images), axis=1),
             )
 
-        of_texts, of_images = ops.map(
-            log_sums, (strips(self.images), strips(self.texts))
-        )
-        num_rows = self.images.shape[0]
-        over_texts = log_add(self.over_texts, join_strips(of_texts, num_rows))
-        over_images = log_add(
-            self.over_images, join_strips(of_images, num_rows)
-        )
+        of_texts, of_images = map_strips(log_sums, (self.images, self.texts))
+        over_texts = log_add(self.over_texts, of_texts)
+        over_images = log_add(self.over_images, of_images)
         return dataclasses.replace(
             self,
             values=0.5 * (over_texts + over_images) - self.own,

@@ -27,6 +27,29 @@ def join_strips(values, num_rows):
     return ops.reshape(ops.swapaxes(values, 0, 1), (-1, *shape))[:num_rows]
 
 
+def map_strips(function, rows, num_rows_per_strip=2048):
+    """`function(rows)`, computed for one strip of the rows at a time.
+
+    Args:
+        function: from a structure of `(m, ...)` tensors to a structure of
+            `(m, ...)` tensors, where each row depends on its own row alone.
+        rows: structure of `(n, ...)` tensors.
+        num_rows_per_strip: int, the largest `m`.
+
+    Returns:
+        What `function` returns for all `n` rows.
+    """
+    num_rows = keras.tree.flatten(rows)[0].shape[0]
+    if num_rows <= num_rows_per_strip:
+        return function(rows)
+    cut = keras.tree.map_structure(
+        lambda array: strips(array, num_rows_per_strip), rows
+    )
+    return keras.tree.map_structure(
+        lambda array: join_strips(array, num_rows), ops.map(function, cut)
+    )
+
+
 # log(1 + e) = e * polynomial(e) for e in [0, 1], to 3e-8 of its value.
 LOG1P = (
     0.9999999403953552,

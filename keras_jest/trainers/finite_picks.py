@@ -1,6 +1,5 @@
 """What happens where too few rows of a super-batch are finite."""
 
-import keras
 from keras import ops
 
 
@@ -8,7 +7,8 @@ def replace_nonfinite(picks, finite):
     """Fill the places of rows that are not finite by repeating finite ones.
 
     A compiled step cannot raise, so it trains on something harmless and
-    counts; `StopOnRepeatedRows` raises where Python is reached again.
+    counts; `JESTModel.check_repeated_rows` raises where Python is reached
+    again.
 
     Args:
         picks: int32 tensor of shape `(b,)`, row numbers.
@@ -26,10 +26,3 @@ def replace_nonfinite(picks, finite):
     cycle = ops.mod(places, ops.maximum(num_good, 1))
     source = ops.where(ops.cast(good, "bool"), places, ops.take(order, cycle))
     return ops.take(picks, source), num_picks - num_good
-
-
-class StopOnRepeatedRows(keras.callbacks.Callback):
-    """Ends `fit` at the epoch in which rows had to be repeated."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.model.check_repeated_rows()

@@ -16,8 +16,8 @@ from keras_jest.trainers.compile_checks import check_loss
 from keras_jest.trainers.compile_checks import check_policy
 from keras_jest.trainers.compile_checks import check_schedule
 from keras_jest.trainers.data_loaders import with_tuples
-from keras_jest.trainers.finite_picks import StopOnRepeatedRows
 from keras_jest.trainers.finite_picks import replace_nonfinite
+from keras_jest.trainers.model_inputs import build_from_batch
 from keras_jest.trainers.model_inputs import model_inputs
 from keras_jest.trainers.scoring import check_sizes
 from keras_jest.trainers.scoring import gather
@@ -121,7 +121,7 @@ class JESTModel(SelectingModel):
     def call(self, inputs, training=None):
         if self.reference is not None and not self.reference.built:
             # JAX needs all variables to exist before the first step.
-            self.reference(model_inputs(self.reference, inputs, "reference"))
+            build_from_batch(self.reference, inputs)
         own_inputs = model_inputs(self.learner, inputs, "learner")
         return self.learner(own_inputs, training=training)
 
@@ -174,9 +174,7 @@ class JESTModel(SelectingModel):
         # Not given to Keras, which would look for one loss per output.
         self.loss = loss
 
-    def fit(
-        self, x=None, *args, selection="compiled", callbacks=None, **kwargs
-    ):
+    def fit(self, x=None, *args, selection="compiled", **kwargs):
         """Train, as `keras.Model.fit` does, on what is selected from `x`.
 
         Args:
@@ -186,20 +184,24 @@ class JESTModel(SelectingModel):
             *args: further arguments of `keras.Model.fit`.
             selection: a policy or its name for this call alone, `None` for
                 plain training on whole super-batches, or `"compiled"`.
-            callbacks: as in `keras.Model.fit`.
             **kwargs: further arguments of `keras.Model.fit`.
 
         Returns:
             A `keras.callbacks.History`.
         """
-        self._saw_super_batch = False
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = keras.tree.flatten(callbacks or [])
-            callbacks.append(StopOnRepeatedRows())
+        if "validation_data" in kwargs:
+            kwargs["validation_data"] = with_tuples(kwargs["validation_data"])
         with self._selecting_by(selection):
-            return super().fit(
-                with_tuples(x), *args, callbacks=callbacks, **kwargs
-            )
+            if self.train_function is None:
+                self._saw_super_batch = False
+            history = super().fit(with_tuples(x), *args, **kwargs)
+        self.check_repeated_rows()
+        return history
+
+    def reset_metrics(self):
+        # An epoch that begins or an evaluation would hide them.
+        self.check_repeated_rows()
+        super().reset_metrics()
 
     def train_on_batch(self, *args, **kwargs):
         logs = super().train_on_batch(*args, **kwargs)
@@ -284,6 +286,7 @@ class JESTModel(SelectingModel):
     def check_repeated_rows(self):
         """Raise if rows had to be repeated since the metrics were reset."""
         num_repeated = int(self.repeated_rows.result())
+        self.repeated_rows.reset_state()
         if num_repeated:
             raise ValueError(
                 "Too few rows were finite to fill the sub-batch, so "

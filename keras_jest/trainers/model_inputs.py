@@ -23,12 +23,10 @@ def model_inputs(model, inputs, role="model"):
     Raises:
         ValueError: if the batch lacks an input that the model names.
     """
-    if not isinstance(inputs, dict):
-        return inputs
-    structure = input_names(model)
+    structure = input_names(model) if isinstance(inputs, dict) else None
     if structure is None:
         return inputs
-    missing = sorted(set(keras.tree.flatten(structure)) - set(inputs))
+    missing = missing_inputs(structure, inputs)
     if missing:
         raise ValueError(
             f"The {role} needs inputs that the batch lacks: {missing}. "
@@ -36,6 +34,28 @@ def model_inputs(model, inputs, role="model"):
             "arrays of the dataset or the inputs of the model."
         )
     return keras.tree.map_structure(inputs.get, structure)
+
+
+def missing_inputs(structure, inputs):
+    return sorted(set(keras.tree.flatten(structure)) - set(inputs))
+
+
+def build_from_batch(model, inputs):
+    """Build a model, unless the batch lacks inputs that it will need later.
+
+    Nothing is computed, so that the losses and the seeds of its layers stay
+    what they are.
+    """
+    structure = input_names(model) if isinstance(inputs, dict) else None
+    if structure is not None and missing_inputs(structure, inputs):
+        return
+    model(
+        keras.tree.map_structure(
+            lambda array: keras.KerasTensor(array.shape, array.dtype),
+            model_inputs(model, inputs),
+        ),
+        training=False,
+    )
 
 
 def input_names(model):

@@ -29,13 +29,13 @@ class SelectingModel(keras.Model):
 
         def train_and_report(iterator):
             logs = None
-            for _, data in zip(range(self.steps_per_execution), iterator):
+            steps = range(self.steps_per_execution)
+            for _, data in zip(steps, iterator, strict=False):
                 logs = step(data)
             if logs is None:
                 raise StopIteration
-            local = strategy.experimental_local_results
-            return self.report(
-                tf.nest.map_structure(lambda v: local(v)[0], logs)
-            )
+            of_replica = strategy.experimental_local_results
+            logs = tf.nest.map_structure(lambda v: of_replica(v)[0], logs)
+            return self.report(logs)
 
         self.train_function = train_and_report

@@ -1,0 +1,42 @@
+# `make demo` trains the main job, `make test` runs the suite; both make the
+# environment that they need, once.
+
+PYTHON ?= python3
+DEMO = .venv-demo
+TEST = .venv-test
+BACKENDS = jax tensorflow torch
+
+.PHONY: demo test format clean
+
+demo: $(DEMO)/ready
+	KERAS_BACKEND=jax $(DEMO)/bin/python examples/vision_language/jest.py
+
+test: $(TEST)/ready
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/ruff format --check .
+	set -e; for backend in $(BACKENDS); do \
+		echo "== $$backend"; \
+		KERAS_BACKEND=$$backend $(TEST)/bin/python -m pytest -q \
+			-m "not slow and not once"; \
+	done
+	KERAS_BACKEND=jax $(TEST)/bin/python -m pytest -q -m "slow or once"
+
+format: $(TEST)/ready
+	$(TEST)/bin/ruff check --fix .
+	$(TEST)/bin/ruff format .
+
+$(DEMO)/ready: setup.py requirements/demo.txt
+	$(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/pip install -q -r requirements/demo.txt
+	$(DEMO)/bin/pip install -q --no-deps -e .
+	touch $@
+
+$(TEST)/ready: setup.py requirements/demo.txt requirements/test.txt requirements/torch.txt
+	$(PYTHON) -m venv $(TEST)
+	$(TEST)/bin/pip install -q -r requirements/torch.txt
+	$(TEST)/bin/pip install -q -r requirements/test.txt
+	$(TEST)/bin/pip install -q --no-deps -e .
+	touch $@
+
+clean:
+	rm -rf $(DEMO) $(TEST)

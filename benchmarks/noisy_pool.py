@@ -1,0 +1,354 @@
+"""What selection gains on a noisy pool, on three axes.
+
+    python benchmarks/noisy_pool.py --data ../shared/data --tune
+    python benchmarks/noisy_pool.py --data ../shared/data --seeds 0 1 2
+
+A learner is trained from the same initial weights on the pool with 70 % of
+noise, uniformly and with selection, at the same sub-batch size and with the
+same learning rate, which is tuned for uniform training. Everything is tuned
+on curated rows kept from the reference (`--tune`); the test vendor, whose
+style no model has seen, is looked at once, without `--tune`. Results are kept
+in a file after each run, so that a run that is stopped goes on from there.
+"""
+
+import argparse
+import functools
+import json
+import os
+import pathlib
+import tempfile
+from typing import NamedTuple
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import keras
+import numpy as np
+import pyarrow.parquet
+
+from keras_jest import IndependentSelection
+from keras_jest import JESTModel
+from keras_jest import JointSelection
+from keras_jest import UniformSelection
+from keras_jest.callbacks import SelectionLog
+from keras_jest.data import TarShards
+from keras_jest.data import Tokenizer
+from keras_jest.data import key_to_hex
+from keras_jest.data import load_arrays
+from keras_jest.datasets import pictograms
+from keras_jest.evaluation import retrieval
+from keras_jest.losses import SigmoidContrastiveLoss
+from keras_jest.models import SigLIP
+from keras_jest.models import precompute
+
+IMAGE_SIZE = 32
+SUB_BATCH = 128
+NUM_TUNING = 371
+LEARNING_RATES = (3e-4, 6e-4, 1e-3, 2e-3)
+MODEL = {
+    "image_size": IMAGE_SIZE,
+    "patch_size": 8,
+    "vocabulary_size": 2000,
+    "sequence_length": 16,
+    "width": 128,
+    "depth": 3,
+    "num_heads": 2,
+    "mlp_dim": 256,
+}
+
+
+class Arm(NamedTuple):
+    """One way to train; steps are a share of T."""
+
+    steps: float
+    policy: object = None
+    filter_ratio: float = 0.0
+    reference: str = "curated"
+    pool: str = "noisy"
+
+
+def easy_reference(filter_ratio):
+    return JointSelection(filter_ratio, score="easy_reference")
+
+
+ARMS = {
+    "uniform, T": Arm(1.0),
+    "uniform, T/2": Arm(0.5),
+    "uniform, T/4": Arm(0.25),
+    "joint 0.8": Arm(0.25, JointSelection, 0.8),
+    "joint 0.9": Arm(0.25, JointSelection, 0.9),
+    "independent 0.8": Arm(0.25, IndependentSelection, 0.8),
+    "easy reference 0.8": Arm(0.25, easy_reference, 0.8),
+    "random subset 0.8": Arm(0.25, UniformSelection, 0.8),
+    # As many forward passes as joint selection at 0.8 with cached pairs.
+    "uniform, equal computation": Arm(0.25 * (3 + 5) / 3),
+    "joint 0.8, bad reference": Arm(0.25, JointSelection, 0.8, "bad"),
+    "clean pool: uniform, T": Arm(1.0, pool="clean"),
+    "clean pool: joint 0.8": Arm(0.25, JointSelection, 0.8, pool="clean"),
+}
+
+
+class Data:
+    """The arrays of the experiment; the tuning rows come from the curated."""
+
+    def __init__(self, folder):
+        records = {
+            split: list_records(folder.glob(f"pictograms/{split}-*.tar"))
+            for split in ("train", "curated", "test")
+        }
+        pool = list_records(folder.glob("pictograms_web30/*.tar"))
+        captions = [record["text"] for record in [*pool, *records["curated"]]]
+        self.tokenizer = Tokenizer.train(
+            captions, MODEL["vocabulary_size"], MODEL["sequence_length"]
+        )
+        order = np.random.default_rng(5).permutation(len(records["curated"]))
+        tuning, curated = (
+            [records["curated"][row] for row in rows]
+            for rows in (order[:NUM_TUNING], order[NUM_TUNING:])
+        )
+        self.evaluation = {
+            "tuning": self.arrays(tuning),
+            "test": self.arrays(records["test"]),
+        }
+        self.pools = {
+            "noisy": self.arrays(pool),
+            "clean": self.reworded(records["train"], len(pool)),
+            "curated": self.reworded(curated, len(pool)),
+        }
+        self.kinds = {
+            key_to_hex(key): record["json"]["source"]
+            for key, record in zip(
+                self.pools["noisy"]["key"], pool, strict=True
+            )
+        }
+
+    def arrays(self, records):
+        return load_arrays(records, self.tokenizer, IMAGE_SIZE, verbose=0)
+
+    def reworded(self, records, num_pairs):
+        """Clean records, each several times, moved a little and reworded."""
+        fields = [record["json"] for record in records]
+        arrays = self.arrays(records)
+        rows = {
+            "images": arrays["images"],
+            "key": arrays["key"],
+            "names": column(fields, "name"),
+            "groups": column(fields, "group"),
+            "subgroups": column(fields, "subgroup"),
+            "styles": column(fields, "vendor"),
+            "keywords": np.array([", ".join(f["keywords"]) for f in fields]),
+        }
+        pool = pictograms.web_pool(rows, 1.0, num_pairs, seed=1)
+        captions = [str(caption) for caption in pool["captions"]]
+        return {
+            "images": pool["images"],
+            "token_ids": self.tokenizer(captions),
+            "key": pool["key"],
+        }
+
+
+def list_records(paths):
+    shards = TarShards(sorted(paths), verbose=0)
+    return [shards[number] for number in range(len(shards))]
+
+
+def column(fields, name):
+    return np.array([field[name] for field in fields])
+
+
+def make_model(seed):
+    keras.utils.set_random_seed(seed)
+    return SigLIP(**MODEL)
+
+
+def make_optimizer(model, steps, learning_rate):
+    warm_up = max(1, steps // 20)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, steps - warm_up, warmup_target=learning_rate, warmup_steps=warm_up
+    )
+    optimizer = keras.optimizers.AdamW(
+        schedule, weight_decay=0.1, beta_2=0.95, global_clipnorm=1.0
+    )
+    optimizer.exclude_from_weight_decay(
+        var_list=[v for v in model.variables if v.name != "kernel"]
+    )
+    return optimizer
+
+
+def batches(arrays, size, steps, seed):
+    """Whole batches of a pool in random order, epoch after epoch."""
+    generator = np.random.default_rng(seed)
+    order = np.empty(0, int)
+    for _ in range(steps):
+        if len(order) < size:
+            epoch = generator.permutation(len(arrays["images"]))
+            order = np.concatenate([order, epoch])
+        rows, order = order[:size], order[size:]
+        yield ({name: values[rows] for name, values in arrays.items()},)
+
+
+def train(
+    learner,
+    arrays,
+    steps,
+    learning_rate,
+    seed,
+    arm=None,
+    log=None,
+    reference=None,
+):
+    """Train a learner; without an arm, uniformly on whole sub-batches."""
+    policy, size = None, SUB_BATCH
+    if arm is not None and arm.policy is not None:
+        policy = arm.policy(arm.filter_ratio)
+        policy.sub_batch_size = SUB_BATCH
+        size = round(SUB_BATCH / (1 - arm.filter_ratio))
+    model = JESTModel(learner, reference, seed=seed)
+    model.compile(
+        make_optimizer(learner, steps, learning_rate),
+        loss=SigmoidContrastiveLoss(),
+        selection=policy,
+    )
+    model.fit(
+        batches(arrays, size, steps, seed),
+        steps_per_epoch=steps,
+        shuffle=False,
+        callbacks=[log] if log else [],
+        verbose=2,
+    )
+    return size
+
+
+class Experiment:
+    """Runs arms, and what they need once: references and their pairs."""
+
+    def __init__(self, data, args):
+        self.data = data
+        self.args = args
+
+    @functools.cache
+    def reference(self, kind):
+        """A model trained on curated rows, or a bad one, trained on noise."""
+        pool = {"curated": "curated", "bad": "noisy"}[kind]
+        steps = self.args.reference_steps
+        if kind == "bad":
+            steps = self.args.steps // 4
+        model = make_model(seed=100)
+        train(model, self.data.pools[pool], steps, 2e-3, seed=100)
+        return model
+
+    @functools.cache
+    def pairs(self, kind, pool):
+        return precompute(
+            self.reference(kind), self.data.pools[pool], 1000, "float32", 0
+        )
+
+    def run(self, name, seed, learning_rate):
+        arm = ARMS[name]
+        steps = round(self.args.steps * arm.steps)
+        arrays, reference, log = dict(self.data.pools[arm.pool]), None, None
+        scores = arm.policy not in (None, UniformSelection)
+        path = os.path.join(tempfile.mkdtemp(), "picks.parquet")
+        if scores:
+            embeddings, reference = self.pairs(arm.reference, arm.pool)
+            arrays.update(embeddings)
+            log = SelectionLog(path)
+        learner = make_model(seed)
+        size = train(
+            learner, arrays, steps, learning_rate, seed, arm, log, reference
+        )
+        scored = steps * size if scores else 0
+        reference_pass = len(arrays["images"]) if scores else 0
+        return {
+            "arm": name,
+            "seed": seed,
+            "learning_rate": learning_rate,
+            "steps": steps,
+            "trained": steps * SUB_BATCH,
+            "scored": scored,
+            "computation": 3 * steps * SUB_BATCH + scored + reference_pass,
+            "reference_training": self.reference_training(arm, scores),
+            "clean": self.clean_share(path) if scores else None,
+            "quality": self.quality(learner),
+        }
+
+    def reference_training(self, arm, scores):
+        if not scores:
+            return 0
+        steps = self.args.reference_steps
+        if arm.reference == "bad":
+            steps = self.args.steps // 4
+        return 3 * steps * SUB_BATCH
+
+    def clean_share(self, path):
+        keys = pyarrow.parquet.read_table(path)["key"].to_pylist()
+        kinds = [self.data.kinds.get(key, "clean") for key in keys]
+        return float(np.mean(np.array(kinds) == "clean"))
+
+    def quality(self, learner):
+        """R@10, averaged over both directions."""
+        split = "tuning" if self.args.tune else "test"
+        arrays = self.data.evaluation[split]
+        inputs = {name: arrays[name] for name in learner.input_keys}
+        recalls = retrieval(
+            learner.predict(inputs, batch_size=512, verbose=0), ks=(10,)
+        )
+        return float(np.mean(list(recalls.values())))
+
+
+def print_table(results):
+    """Mean and spread of each arm, and its cost on three axes."""
+    print(
+        f"{'arm':28s} {'R@10':>6s} {'spread':>7s} {'lr':>6s} {'clean':>6s} "
+        f"{'trained':>9s} {'scored':>9s} {'comput.':>9s} {'+ref.':>9s}"
+    )
+    groups = {}
+    for row in results:
+        groups.setdefault((row["arm"], row["learning_rate"]), []).append(row)
+    for (name, rate), rows in groups.items():
+        qualities = [row["quality"] for row in rows]
+        first = rows[0]
+        cleans = [row["clean"] for row in rows if row["clean"] is not None]
+        clean = f"{np.mean(cleans):6.0%}" if cleans else f"{'':6s}"
+        total = first["computation"] + first["reference_training"]
+        print(
+            f"{name:28s} {np.mean(qualities):6.3f} {np.std(qualities):7.3f} "
+            f"{rate:6.0e} {clean} {first['trained']:9,d} "
+            f"{first['scored']:9,d} {first['computation']:9,d} {total:9,d}"
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=pathlib.Path, default="../shared/data")
+    parser.add_argument("--arms", nargs="+", default=list(ARMS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=1000, help="T")
+    parser.add_argument("--reference-steps", type=int, default=2000)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="look at the tuning rows, with all learning rates",
+    )
+    parser.add_argument("--json", type=pathlib.Path, help="results, kept")
+    args = parser.parse_args()
+    results = []
+    if args.json and args.json.exists():
+        results = json.loads(args.json.read_text())
+    done = {(r["arm"], r["seed"], r["learning_rate"]) for r in results}
+    rates = LEARNING_RATES if args.tune else [args.learning_rate]
+    experiment = Experiment(Data(args.data), args)
+    for seed in args.seeds:
+        for name in args.arms:
+            for rate in rates:
+                if (name, seed, rate) in done:
+                    continue
+                results.append(experiment.run(name, seed, rate))
+                if args.json:
+                    args.json.write_text(json.dumps(results, indent=1))
+                print_table(results[-1:])
+    print_table(results)
+
+
+if __name__ == "__main__":
+    main()

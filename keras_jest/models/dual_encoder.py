@@ -1,0 +1,184 @@
+"""Two towers that meet in one space."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_jest.api_export import keras_jest_export
+from keras_jest.models.pairs import make_pairs
+from keras_jest.models.pairs import pairs_shape
+from keras_jest.models.pairs import take_inputs
+
+
+@keras_jest_export("keras_jest.models.DualEncoder")
+class DualEncoder(keras.Model):
+    """Makes an image-text model of any two Keras towers.
+
+    The result is what JEST trains: its outputs are pairs, and the sigmoid
+    and softmax losses of `keras_jest.losses` read them. For the sigmoid
+    loss keep the defaults; for the softmax loss of CLIP give
+    `logit_scale=1 / 0.07, logit_bias=None`.
+
+    Args:
+        image_encoder: A Keras model or layer that maps images to embeddings
+            of shape `(n, d)`.
+        text_encoder: A Keras model or layer that maps token ids to
+            embeddings of shape `(n, d)`.
+        logit_scale: float. The inverse temperature at the start. It is
+            trained as its logarithm.
+        logit_bias: float or `None`. The bias at the start; `None` means no
+            bias, and the pairs then hold zeros.
+        input_keys: Two strings: the names of the images and of the token
+            ids in a batch. Other entries of a batch are left alone.
+        **kwargs: Passed to `keras.Model`, such as `dtype`, `name`.
+
+    Call arguments:
+        inputs: A dict that holds the two entries named by `input_keys`.
+
+    Returns:
+        Pairs: a dict of float32 tensors whatever the dtype policy,
+        `image_embedding` and `text_embedding` of shape `(n, d)` with rows
+        of length 1, `logit_scale` and `logit_bias` of shape `(n,)`.
+
+    Raises:
+        ValueError: If the scale is not positive, a batch lacks an input, or
+            the towers do not return embeddings of one width.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_jest.models import DualEncoder
+
+    model = DualEncoder(
+        image_encoder=keras.Sequential(
+            [
+                keras.layers.Rescaling(1 / 127.5, offset=-1.0),
+                keras.layers.Conv2D(8, 4, strides=4, activation="gelu"),
+                keras.layers.GlobalAveragePooling2D(),
+                keras.layers.Dense(16),
+            ]
+        ),
+        text_encoder=keras.Sequential(
+            [
+                keras.layers.Embedding(100, 16),
+                keras.layers.GlobalAveragePooling1D(),
+            ]
+        ),
+    )
+    batch = {
+        "images": np.zeros((2, 16, 16, 3), "uint8"),
+        "token_ids": np.zeros((2, 8), "int32"),
+    }
+    print(model(batch)["image_embedding"].shape)  # (2, 16)
+    ```
+
+    Reference:
+        - [Sigmoid Loss for Language Image Pre-Training](
+          https://arxiv.org/abs/2303.15343), section 3.
+    """
+
+    def __init__(
+        self,
+        image_encoder,
+        text_encoder,
+        logit_scale=10.0,
+        logit_bias=-10.0,
+        input_keys=("images", "token_ids"),
+        **kwargs,
+    ):
+        if logit_scale <= 0:
+            raise ValueError(
+                "`logit_scale` must be positive: it is kept as its "
+                f"logarithm. Received: logit_scale={logit_scale}"
+            )
+        super().__init__(**kwargs)
+        self.image_encoder = image_encoder
+        self.text_encoder = text_encoder
+        self.initial_logit_scale = logit_scale
+        self.initial_logit_bias = logit_bias
+        self.input_keys = tuple(input_keys)
+
+    def build(self, input_shape):
+        self._check_widths(*self._embedding_shapes(input_shape))
+        # In bfloat16 a scale of 100 becomes 99: these two are never cast.
+        self.log_logit_scale = self._add_scalar(
+            math.log(self.initial_logit_scale), "logit_scale"
+        )
+        if self.initial_logit_bias is not None:
+            self.logit_bias = self._add_scalar(
+                self.initial_logit_bias, "logit_bias"
+            )
+
+    def _add_scalar(self, value, name):
+        return self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(value),
+            dtype="float32",
+            autocast=False,
+            name=name,
+        )
+
+    def call(self, inputs):
+        images, token_ids = take_inputs(self, inputs)
+        has_bias = self.initial_logit_bias is not None
+        return make_pairs(
+            self.image_encoder(images),
+            self.text_encoder(token_ids),
+            ops.exp(self.log_logit_scale),
+            self.logit_bias if has_bias else 0.0,
+        )
+
+    def compute_output_shape(self, input_shape):
+        return pairs_shape(*self._embedding_shapes(input_shape))
+
+    def compute_output_spec(self, inputs, training=None):
+        shapes = self.compute_output_shape(
+            {key: tuple(inputs[key].shape) for key in self.input_keys}
+        )
+        return {
+            name: keras.KerasTensor(shape, dtype="float32")
+            for name, shape in shapes.items()
+        }
+
+    def _embedding_shapes(self, input_shape):
+        """Call the towers symbolically, which builds them if need be."""
+        image_shape, text_shape = take_inputs(self, input_shape)
+        images = keras.KerasTensor(image_shape)
+        token_ids = keras.KerasTensor(text_shape, dtype="int32")
+        return (
+            self.image_encoder(images).shape,
+            self.text_encoder(token_ids).shape,
+        )
+
+    def _check_widths(self, image_shape, text_shape):
+        ranks = (len(image_shape), len(text_shape))
+        if ranks != (2, 2) or image_shape[1] != text_shape[1]:
+            raise ValueError(
+                "The two encoders must return embeddings of shape (n, d) "
+                "with the same d; a Dense layer at the end of one mends it. "
+                f"Received: image_encoder gives {image_shape}, "
+                f"text_encoder gives {text_shape}"
+            )
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "image_encoder": serialize(self.image_encoder),
+            "text_encoder": serialize(self.text_encoder),
+            "logit_scale": self.initial_logit_scale,
+            "logit_bias": self.initial_logit_bias,
+            "input_keys": list(self.input_keys),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for name in ("image_encoder", "text_encoder"):
+            config[name] = keras.saving.deserialize_keras_object(
+                config[name], custom_objects=custom_objects
+            )
+        return cls(**config)

@@ -1,0 +1,140 @@
+"""The image tower of SigLIP."""
+
+import keras
+from keras import ops
+
+from keras_jest.api_export import keras_jest_export
+from keras_jest.layers.attention_pooling import AttentionPooling
+from keras_jest.layers.patch_embedding import PatchEmbedding
+from keras_jest.layers.transformer_block import TransformerBlock
+from keras_jest.models.encoder_flops import encoder_flops
+
+
+@keras_jest_export("keras_jest.models.ImageTransformer")
+class ImageTransformer(keras.Model):
+    """Vision Transformer with attention pooling: pictures to embeddings.
+
+    The image tower of SigLIP: patches with learned positions, pre-norm
+    blocks, a last norm, then attention pooling whose output is the
+    embedding. It rescales pictures from 0..255 to [-1, 1] itself, so that
+    they can travel as uint8.
+
+    Args:
+        image_size: int. Height and width of the images, in pixels.
+        patch_size: int. The side of a patch, in pixels.
+        width: int. The width of tokens and embedding.
+        depth: int. The number of blocks.
+        num_heads: int. The number of attention heads; `None` means heads
+            that are 64 wide, or one head.
+        mlp_dim: int. The hidden width of the MLPs; `None` means four times
+            `width`.
+        **kwargs: Passed to `keras.Model`, such as `dtype`, `name`.
+
+    Call arguments:
+        inputs: Tensor of shape `(n, image_size, image_size, 3)` with values
+            from 0 to 255, uint8 or float.
+
+    Returns:
+        A tensor of shape `(n, width)`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_jest.models import ImageTransformer
+
+    tower = ImageTransformer(32, patch_size=8, width=16, depth=1)
+    print(tower(np.zeros((2, 32, 32, 3), "uint8")).shape)  # (2, 16)
+    print(tower.forward_flops)  # for one image
+    ```
+
+    Reference:
+        - [Sigmoid Loss for Language Image Pre-Training](
+          https://arxiv.org/abs/2303.15343).
+        - [Scaling Vision Transformers](https://arxiv.org/abs/2106.04560).
+    """
+
+    def __init__(
+        self,
+        image_size,
+        patch_size=16,
+        width=768,
+        depth=12,
+        num_heads=None,
+        mlp_dim=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.image_size = image_size
+        self.patch_size = patch_size
+        self.width = width
+        self.depth = depth
+        self.num_heads = num_heads or max(1, width // 64)
+        self.mlp_dim = mlp_dim or 4 * width
+        self.embedding = PatchEmbedding(
+            patch_size, width, dtype=self.dtype_policy, name="embedding"
+        )
+        self.blocks = [
+            TransformerBlock(
+                self.num_heads,
+                self.mlp_dim,
+                dtype=self.dtype_policy,
+                name=f"block_{index}",
+            )
+            for index in range(depth)
+        ]
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=1e-6, dtype=self.dtype_policy, name="norm"
+        )
+        self.pooling = AttentionPooling(
+            self.num_heads,
+            self.mlp_dim,
+            dtype=self.dtype_policy,
+            name="pooling",
+        )
+        self.build((None, image_size, image_size, 3))
+
+    def build(self, input_shape):
+        self.embedding.build(input_shape)
+        shape = self.embedding.compute_output_shape(input_shape)
+        for layer in (*self.blocks, self.norm, self.pooling):
+            layer.build(shape)
+
+    def call(self, inputs):
+        images = ops.cast(inputs, "float32") / 127.5 - 1.0
+        tokens = self.embedding(images)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.pooling(self.norm(tokens))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.width)
+
+    @property
+    def forward_flops(self):
+        """FLOPs of one image's forward pass, two per multiply-add.
+
+        Norms, softmax and GELU are left out, as is usual.
+        """
+        tokens = (self.image_size // self.patch_size) ** 2
+        width, mlp_dim = self.width, self.mlp_dim
+        patches = 2 * tokens * self.patch_size**2 * 3 * width
+        pooling = 2 * (
+            2 * width**2
+            + 2 * tokens * width**2
+            + 2 * tokens * width
+            + 2 * width * mlp_dim
+        )
+        encoder = encoder_flops(tokens, width, mlp_dim, self.depth)
+        return patches + encoder + pooling
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "image_size": self.image_size,
+            "patch_size": self.patch_size,
+            "width": self.width,
+            "depth": self.depth,
+            "num_heads": self.num_heads,
+            "mlp_dim": self.mlp_dim,
+        }

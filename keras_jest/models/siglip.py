@@ -1,0 +1,159 @@
+"""SigLIP and its named sizes."""
+
+from keras_jest.api_export import keras_jest_export
+from keras_jest.models.dual_encoder import DualEncoder
+from keras_jest.models.image_transformer import ImageTransformer
+from keras_jest.models.text_transformer import TextTransformer
+
+SIZES = {
+    "mu": {"width": 32, "depth": 1, "num_heads": 2, "mlp_dim": 128},
+    "Ti": {"width": 192, "depth": 12, "num_heads": 3, "mlp_dim": 768},
+    "S": {"width": 384, "depth": 12, "num_heads": 6, "mlp_dim": 1536},
+    "B": {"width": 768, "depth": 12, "num_heads": 12, "mlp_dim": 3072},
+    "L": {"width": 1024, "depth": 24, "num_heads": 16, "mlp_dim": 4096},
+    "So400m": {"width": 1152, "depth": 27, "num_heads": 16, "mlp_dim": 4304},
+}
+
+
+@keras_jest_export("keras_jest.models.SigLIP")
+class SigLIP(DualEncoder):
+    """The image-text model of the SigLIP paper, which JEST trains.
+
+    A Vision Transformer with attention pooling and a text transformer of
+    the same size that reads its last position; a scale that starts at 10
+    and a bias that starts at -10. All of it starts as in the paper, and all
+    weights exist as soon as it is made.
+
+    The paper decays kernels only. In Keras say so to the optimizer before
+    it is built, and mind that big_vision's decay of 1e-4 at a learning rate
+    of 1e-3 is `weight_decay=0.1` here: see the example.
+
+    Args:
+        image_size: int. Height and width of the images, in pixels.
+        patch_size: int. The side of a patch, in pixels.
+        vocabulary_size: int. The number of token ids.
+        sequence_length: int. The length of every text, in tokens.
+        width: int. The width of tokens and embeddings, in both towers.
+        depth: int. The number of blocks of each tower.
+        num_heads: int. The number of attention heads; `None` means heads
+            that are 64 wide, or one head.
+        mlp_dim: int. The hidden width of the MLPs; `None` means four times
+            `width`.
+        **kwargs: Passed to `DualEncoder`, such as `logit_scale`, `dtype`.
+            Towers of different sizes are a `DualEncoder` of an
+            `ImageTransformer` and a `TextTransformer`.
+
+    Call arguments:
+        inputs: A dict with `images`, `(n, image_size, image_size, 3)`, uint8
+            or float from 0 to 255, and `token_ids`, `(n, sequence_length)`,
+            int. Other entries are left alone.
+
+    Returns:
+        Pairs, as `DualEncoder` does, with embeddings of `width`.
+
+    Raises:
+        ValueError: If `num_heads` does not divide `width`.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_jest.models import SigLIP
+
+    model = SigLIP.from_variant(
+        "mu/8", image_size=16, vocabulary_size=100, sequence_length=8
+    )
+    batch = {
+        "images": np.zeros((2, 16, 16, 3), "uint8"),
+        "token_ids": np.zeros((2, 8), "int32"),
+    }
+    print(model(batch)["text_embedding"].shape)  # (2, 32)
+
+    optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.1, beta_2=0.95)
+    optimizer.exclude_from_weight_decay(
+        var_list=[v for v in model.variables if v.name != "kernel"]
+    )
+    ```
+
+    Reference:
+        - [Sigmoid Loss for Language Image Pre-Training](
+          https://arxiv.org/abs/2303.15343).
+    """
+
+    def __init__(
+        self,
+        image_size=224,
+        patch_size=16,
+        vocabulary_size=32_000,
+        sequence_length=64,
+        width=768,
+        depth=12,
+        num_heads=None,
+        mlp_dim=None,
+        **kwargs,
+    ):
+        sizes = {
+            "width": width,
+            "depth": depth,
+            "num_heads": num_heads,
+            "mlp_dim": mlp_dim,
+            "dtype": kwargs.get("dtype"),
+        }
+        super().__init__(
+            ImageTransformer(image_size, patch_size, name="image", **sizes),
+            TextTransformer(
+                vocabulary_size, sequence_length, name="text", **sizes
+            ),
+            **kwargs,
+        )
+        shapes = ((None, image_size, image_size, 3), (None, sequence_length))
+        self.build(dict(zip(self.input_keys, shapes, strict=True)))
+
+    @classmethod
+    def from_variant(cls, variant, **kwargs):
+        """Make a model of one of the named sizes.
+
+        Args:
+            variant: str. Size and patch size, such as `"B/16"`; the sizes
+                are `mu`, `Ti`, `S`, `B`, `L` and `So400m`, the patch size
+                any number of pixels.
+            **kwargs: Passed to `SigLIP`, such as `image_size`.
+
+        Returns:
+            A `SigLIP`.
+
+        Raises:
+            ValueError: If there is no such size.
+        """
+        size, _, patch_size = variant.partition("/")
+        if size not in SIZES or not patch_size.isdigit():
+            raise ValueError(
+                "`variant` must be a size and a patch size, such as 'B/16', "
+                f"with a size of {sorted(SIZES)}. Received: variant="
+                f"{variant!r}"
+            )
+        return cls(patch_size=int(patch_size), **SIZES[size], **kwargs)
+
+    @property
+    def forward_flops(self):
+        """FLOPs of one pair's forward pass, two per multiply-add."""
+        return (
+            self.image_encoder.forward_flops + self.text_encoder.forward_flops
+        )
+
+    def get_config(self):
+        config = super().get_config()
+        image = config.pop("image_encoder")["config"]
+        text = config.pop("text_encoder")["config"]
+        for name in ("image_size", "patch_size"):
+            config[name] = image[name]
+        for name in ("vocabulary_size", "sequence_length"):
+            config[name] = text[name]
+        for name in ("width", "depth", "num_heads", "mlp_dim"):
+            config[name] = image[name]
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)

@@ -1,0 +1,90 @@
+"""The parquet file says which rows were trained on."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_jest import IndependentSelection
+from keras_jest import JESTModel
+from keras_jest.callbacks import SelectionLog
+from keras_jest.data import key_to_hex
+from keras_jest.data import record_key
+from keras_jest.losses import SigmoidContrastiveLoss
+from keras_jest.models import DualEncoder
+
+parquet = pytest.importorskip("pyarrow.parquet")
+
+
+def make_encoder():
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(6)])
+
+
+def make_model(**kwargs):
+    learner = DualEncoder(make_encoder(), make_encoder())
+    reference = DualEncoder(make_encoder(), make_encoder())
+    model = JESTModel(learner, reference, seed=0)
+    # A learning rate of 0 keeps the losses the same for the whole run.
+    model.compile(
+        keras.optimizers.SGD(0.0), loss=SigmoidContrastiveLoss(), **kwargs
+    )
+    return model
+
+
+@pytest.fixture
+def pool():
+    values = np.random.default_rng(0).normal(size=(2, 36, 4))
+    images, texts = values.astype("float32")
+    keys = np.stack([record_key(str(row)) for row in range(36)])
+    return {"images": images, "token_ids": texts, "key": keys}
+
+
+@pytest.mark.parametrize("rows_at_a_time", [1, 7, 1000])
+def test_rows_keys_and_scores(pool, tmp_path, rows_at_a_time):
+    model = make_model(selection=IndependentSelection(0.5, gain=float("inf")))
+    log = SelectionLog(tmp_path / "log.parquet", rows_at_a_time)
+    model.fit(pool, batch_size=10, shuffle=False, verbose=0, callbacks=[log])
+    table = parquet.read_table(tmp_path / "log.parquet").to_pydict()
+
+    loss, scores = SigmoidContrastiveLoss(), []
+    inputs = {name: pool[name] for name in ("images", "token_ids")}
+    for encoder in (model.learner, model.reference):
+        losses = loss.given(encoder.predict(inputs, verbose=0)).values
+        scores.append(keras.ops.convert_to_numpy(losses))
+    scores = scores[0] - scores[1]
+    steps, rows, kept = [], [], []
+    for step, start in enumerate(range(0, 36, 10)):
+        batch = scores[start : start + 10]
+        picks = np.argsort(-batch)[: len(batch) // 2]
+        steps += [step] * len(picks)
+        rows += picks.tolist()
+        kept += (start + picks).tolist()
+    assert table["step"] == steps
+    assert table["row"] == rows
+    assert table["key"] == [key_to_hex(pool["key"][row]) for row in kept]
+    np.testing.assert_allclose(table["score"], scores[kept], atol=1e-4)
+
+
+def test_without_keys_there_is_no_such_column(pool, tmp_path):
+    del pool["key"]
+    log = SelectionLog(tmp_path / "log.parquet")
+    make_model().fit(pool, batch_size=12, verbose=0, callbacks=[log])
+    table = parquet.read_table(tmp_path / "log.parquet")
+    assert table.column_names == ["step", "row", "score"]
+
+
+def test_a_model_that_selects_nothing_is_an_error(pool, tmp_path):
+    log = SelectionLog(tmp_path / "log.parquet")
+    with pytest.raises(ValueError, match="selects no rows"):
+        make_model().fit(
+            pool, selection=None, batch_size=12, verbose=0, callbacks=[log]
+        )
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="torch makes single steps only"
+)
+def test_hidden_steps_are_an_error(pool, tmp_path):
+    model = make_model(steps_per_execution=2)
+    log = SelectionLog(tmp_path / "log.parquet")
+    with pytest.raises(ValueError, match="steps_per_execution=2"):
+        model.fit(pool, batch_size=12, verbose=0, callbacks=[log])

@@ -1,0 +1,114 @@
+import keras
+import numpy as np
+import pytest
+from memory_policy import InTurns
+from small_models import fit
+from small_models import make_classifier
+from small_models import make_dual_encoder
+from small_models import make_labelled
+from small_models import make_model
+from small_models import make_pool
+from small_models import weights_of
+
+from keras_jest import IndependentSelection
+from keras_jest import JESTModel
+from keras_jest import JointSelection
+from keras_jest import UniformSelection
+from keras_jest.losses import SigmoidContrastiveLoss
+
+
+class ScalarLoss(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return keras.ops.mean(y_pred)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"loss": None}, r"loss=None"),
+        ({"loss": "mse"}, r"loss='mse'"),
+        ({"score_loss": "mse"}, r"score_loss='mse'"),
+        ({"metrics": ["accuracy"]}, r"(?s)callback.*\['accuracy'\]"),
+        ({"weighted_metrics": ["mse"]}, r"(?s)callback.*\['mse'\]"),
+        ({"selection": "jiont"}, r"(?s)independent.*'jiont'"),
+        ({"first_step": -1}, r"first_step=-1"),
+        ({"first_step": 5, "last_step": 5}, r"last_step=5"),
+        ({"scoring_batch_size": 0}, r"scoring_batch_size=0"),
+        ({"selection": InTurns()}, r"JESTModel\(\.\.\., policy=layer\)"),
+    ],
+)
+def test_compile_refuses(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        make_model(**kwargs)
+
+
+def test_a_policy_with_a_memory_is_not_scheduled():
+    policy = InTurns()
+    with pytest.raises(ValueError, match="must see them all"):
+        make_model(policy=policy, selection=policy, first_step=1)
+
+
+@pytest.mark.parametrize(
+    "selection",
+    ["joint", "independent", JointSelection(score="easy_reference")],
+)
+def test_no_reference(selection):
+    model = JESTModel(make_dual_encoder())
+    loss = SigmoidContrastiveLoss()
+    with pytest.raises(ValueError, match=r"(?s)reference=None.*hard_learner"):
+        model.compile(loss=loss, selection=selection)
+    model.compile(loss=loss, selection="uniform")
+    with pytest.raises(ValueError, match="reference=None"):
+        fit(model, make_pool(), selection=selection)
+    fit(model, make_pool())
+    fit(model, make_pool(), selection=JointSelection(score="hard_learner"))
+
+
+def test_learner_and_reference_are_the_same():
+    learner = make_dual_encoder()
+    with pytest.raises(ValueError, match="(?s)same object.*learner=reference"):
+        JESTModel(learner, learner)
+
+
+@pytest.mark.parametrize(
+    ("policy", "kwargs", "message"),
+    [
+        (UniformSelection, {"filter_ratio": 1.0}, "filter_ratio=1.0"),
+        (JointSelection, {"filter_ratio": -0.1}, "filter_ratio=-0.1"),
+        (IndependentSelection, {"sub_batch_size": 0}, "sub_batch_size=0"),
+        (JointSelection, {"num_chunks": 0}, "num_chunks=0"),
+    ],
+)
+def test_policies_refuse(policy, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        policy(**kwargs)
+
+
+def check_that_nothing_is_trained(model, message, *data, **kwargs):
+    before = weights_of(model)
+    with pytest.raises(ValueError, match=message):
+        fit(model, *data, **kwargs)
+    for old, new in zip(before, weights_of(model), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_first_super_batch_that_is_too_small():
+    model = make_model(selection=UniformSelection(sub_batch_size=30))
+    message = "sub_batch_size=30, super-batch=20"
+    check_that_nothing_is_trained(model, message, make_pool())
+    fit(model, make_pool(45), batch_size=30)  # The way out works.
+    assert int(model.draws) == 2
+
+
+def test_outputs_that_are_no_pairs():
+    x, y, _ = make_labelled()
+    model = make_model(make_classifier(), make_classifier(1.0))
+    check_that_nothing_is_trained(model, "DualEncoder", x)
+
+
+def test_a_loss_that_is_a_scalar():
+    x, y, _ = make_labelled()
+    model = make_model(
+        make_classifier(), make_classifier(1.0), loss=ScalarLoss()
+    )
+    check_that_nothing_is_trained(model, "one value per example", x, y=y)
