@@ -16,10 +16,10 @@ test: $(TEST)/ready
 	$(TEST)/bin/ruff format --check .
 	set -e; for backend in $(BACKENDS); do \
 		echo "== $$backend"; \
-		KERAS_BACKEND=$$backend $(TEST)/bin/python -m pytest -q \
+		KERAS_BACKEND=$$backend $(TEST)/bin/python -m pytest -q -n 2 \
 			-m "not slow and not once"; \
 	done
-	KERAS_BACKEND=jax $(TEST)/bin/python -m pytest -q -m "slow or once"
+	KERAS_BACKEND=torch $(TEST)/bin/python -m pytest -q -n 2 -m "slow or once"
 
 format: $(TEST)/ready
 	$(TEST)/bin/ruff check --fix .

@@ -19,6 +19,7 @@ DEV = [
     "mypy",
     "pre-commit",
     "pytest",
+    "pytest-xdist",
     "ruff",
     *PLOTS,
     *PARQUET,

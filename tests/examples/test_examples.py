@@ -1,0 +1,89 @@
+"""Every example and guide runs to its end, with small settings."""
+
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+
+import pytest
+from PIL import Image
+
+from keras_jest.datasets import pictograms
+
+pytestmark = pytest.mark.slow
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(script, *arguments, folder, **environment):
+    finished = subprocess.run(
+        [sys.executable, str(ROOT / script), *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return finished.stdout
+
+
+def test_jest(tmp_path):
+    output = run(
+        "examples/vision_language/jest.py",
+        folder=tmp_path,
+        NUM_PAIRS="1280",
+        NUM_EPOCHS="1",
+        RESULTS=str(tmp_path / "results"),
+    )
+    assert "computation" in output
+    assert "near_duplicate" in output
+    for name in ("learning_curves", "kept_and_dropped"):
+        with Image.open(tmp_path / "results" / f"{name}.png") as image:
+            assert min(image.size) > 300
+
+
+def test_getting_started(tmp_path):
+    output = run("guides/getting_started.py", folder=tmp_path, NUM_PAIRS="1280")
+    assert "super-batch" in output
+    assert (tmp_path / "learner.keras").exists()
+
+
+def write_shards(folder, split, num_records):
+    folder.mkdir()
+    with tarfile.open(folder / "00000.tar", "w") as archive:
+        for row in range(num_records):
+            file = io.BytesIO()
+            Image.fromarray(split["images"][row]).save(file, "PNG")
+            caption = str(split["captions"][row]).encode()
+            for name, data in (("png", file.getvalue()), ("txt", caption)):
+                member = tarfile.TarInfo(f"{row:06d}.{name}")
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+
+
+def test_jest_tar_shards(tmp_path):
+    train, curated, test = pictograms.load_data(image_size=16)
+    write_shards(tmp_path / "pool", train, 120)
+    write_shards(tmp_path / "curated", curated, 60)
+    write_shards(tmp_path / "test", test, 40)
+    run(
+        "examples/vision_language/jest_tar_shards.py",
+        tmp_path / "pool",
+        "--reference-shards",
+        tmp_path / "curated",
+        "--test-shards",
+        tmp_path / "test",
+        *"--selection joint --filter-ratio 0.5 --sub-batch-size 16".split(),
+        *"--steps 3 --reference-steps 2 --image-size 16 --seed 1".split(),
+        "--json",
+        tmp_path / "result.json",
+        folder=tmp_path,
+    )
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["examples_trained"] == 3 * 16
+    assert result["examples_scored"] == 3 * 32
+    assert result["settings"]["selection"] == "joint"
+    assert 0 <= result["metrics"]["image_to_text_recall@10"] <= 1
