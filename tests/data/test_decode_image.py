@@ -7,6 +7,8 @@ from tar_writer import png_that_claims
 
 from keras_jest.data import decode_image
 
+pytestmark = pytest.mark.once
+
 
 def encoded(image, format="PNG", **options):
     file = io.BytesIO()

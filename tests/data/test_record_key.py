@@ -1,11 +1,14 @@
 import hashlib
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_jest.data import key_to_hex
 from keras_jest.data import record_key
+
+pytestmark = pytest.mark.once
 
 
 @given(st.text(), st.text())

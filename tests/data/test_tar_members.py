@@ -10,6 +10,8 @@ from tar_writer import write_tar
 from keras_jest.data.tar_members import BLOCK
 from keras_jest.data.tar_members import tar_members
 
+pytestmark = pytest.mark.once
+
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
 LONG = "folder/" + "x" * 150 + "é.txt"
 

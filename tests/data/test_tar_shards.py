@@ -22,7 +22,10 @@ from keras_jest.data import TarShards
 from keras_jest.data import decode_image
 from keras_jest.data import record_key
 
-pytestmark = pytest.mark.filterwarnings("ignore:TarShards skips")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.filterwarnings("ignore:TarShards skips"),
+]
 
 NESTED = b"[" * 200_000
 WEBP = picture(format="WEBP")

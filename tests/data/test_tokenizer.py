@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from keras_jest.data import Tokenizer
 
+pytestmark = pytest.mark.once
+
 CAPTIONS = ["a red square", "a blue disc", "two red discs", "Ein Café ☕"] * 3
 LENGTH = 12
 TRAINED = Tokenizer.train(CAPTIONS, 300, LENGTH)

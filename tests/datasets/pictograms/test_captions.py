@@ -6,6 +6,8 @@ import pytest
 from keras_jest.datasets import pictograms
 from keras_jest.datasets.pictograms.captions import spoken
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def curated(data):

@@ -8,6 +8,8 @@ from keras_jest.data import record_key
 from keras_jest.datasets import pictograms
 from keras_jest.datasets.pictograms.load_data import load_images
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(__file__).parents[3]
 FILES = ROOT / "keras_jest" / "datasets" / "files"
 TRAIN_VENDORS = {

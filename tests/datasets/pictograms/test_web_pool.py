@@ -13,6 +13,8 @@ from keras_jest.datasets.pictograms.captions import spoken
 from keras_jest.datasets.pictograms.web_pool import NOISE
 from keras_jest.datasets.pictograms.web_pool import draw_kinds
 
+pytestmark = pytest.mark.once
+
 SIZE = 16
 
 
