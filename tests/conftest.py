@@ -1,6 +1,10 @@
 """Shared fixtures: seeds, and the data beside the project."""
 
+import os
 import pathlib
+
+# Most tests compile a program, run it once, and forget it.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import keras
 import pytest
