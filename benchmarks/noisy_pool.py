@@ -224,9 +224,11 @@ class Experiment:
     def __init__(self, data, args):
         self.data = data
         self.args = args
+        # Each is made once, and kept.
+        self.reference = functools.cache(self.make_reference)
+        self.pairs = functools.cache(self.make_pairs)
 
-    @functools.cache
-    def reference(self, kind):
+    def make_reference(self, kind):
         """A model trained on curated rows, or a bad one, trained on noise."""
         pool = {"curated": "curated", "bad": "noisy"}[kind]
         steps = self.args.reference_steps
@@ -236,8 +238,7 @@ class Experiment:
         train(model, self.data.pools[pool], steps, 2e-3, seed=100)
         return model
 
-    @functools.cache
-    def pairs(self, kind, pool):
+    def make_pairs(self, kind, pool):
         return precompute(
             self.reference(kind), self.data.pools[pool], 1000, "float32", 0
         )

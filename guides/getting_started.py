@@ -66,8 +66,8 @@ good = pictograms.web_pool(
     curated, clean_share=1.0, num_pairs=num_pairs, seed=1
 )
 
-for caption, source in zip(pool["captions"][:6], pool["source"][:6]):
-    print(f"{source:15s} {caption}")
+for row in range(6):
+    print(f"{pool['source'][row]:15s} {pool['captions'][row]}")
 
 """
 Text cannot pass through `fit()`. A tokenizer turns captions into rows of equal length.

@@ -22,6 +22,14 @@ def compiled(function):
     return function
 
 
+def started_soon(function):
+    """The function as it is soonest done once, of equal result.
+
+    JAX compiles each operation by itself if not all of them together.
+    """
+    return compiled(function) if keras.backend.backend() == "jax" else function
+
+
 def jax_gradients(function, arrays):
     import jax
 

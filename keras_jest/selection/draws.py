@@ -16,12 +16,12 @@ def mix(bits):
 
 
 def fold_in(seed, number):
-    """A new seed from a mixed `seed` and the number of a step or a chunk.
+    """A new seed from a seed and the number of a step, a chunk or a row.
 
-    Mixing after each part keeps, say, row 7 of chunk 1 from meeting the
-    noise of row 8 of chunk 0.
+    The seed is mixed before each addition. Otherwise chunk 1 of one seed
+    would meet the noise of chunk 0 of the next, and row 7 that of row 8.
     """
-    return mix(ops.add(seed, ops.cast(number, "int32")))
+    return ops.add(mix(seed), ops.cast(number, "int32"))
 
 
 def gumbel_noise(seed, num_rows):
@@ -34,8 +34,7 @@ def gumbel_noise(seed, num_rows):
     Returns:
         float32 tensor of shape `(num_rows,)`, always finite.
     """
-    rows = ops.arange(num_rows, dtype="int32")
-    bits = mix(ops.add(seed, rows))
+    bits = mix(fold_in(seed, ops.arange(num_rows)))
     # 23 bits and a half: with 24 the largest uniform would round to 1.
     top = ops.cast(logical_right_shift(bits, 9), "float32")
     uniform = (top + 0.5) * 2.0**-23
@@ -72,6 +71,8 @@ def draw(scores, gain, size, seed, drawn=None):
 
 def top_rows(keys, size):
     """The rows of the `size` largest keys, equal ones by their number."""
+    # XLA puts -0.0 below 0.0.
+    keys = ops.where(ops.equal(keys, 0.0), 0.0, keys)
     if keras.backend.backend() == "torch":
         # The order that torch's top_k gives to equal keys is arbitrary.
         return ops.argsort(ops.negative(keys))[:size]

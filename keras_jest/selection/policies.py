@@ -1,5 +1,7 @@
 """Policies by name, as `compile` and `fit` take them."""
 
+import inspect
+
 from keras_jest.selection.independent_selection import IndependentSelection
 from keras_jest.selection.joint_selection import JointSelection
 from keras_jest.selection.uniform_selection import UniformSelection
@@ -13,12 +15,14 @@ POLICIES = {
 
 def get(selection):
     """The policy of a name with its defaults, a policy itself, or None."""
-    if selection is None or hasattr(selection, "select"):
-        return selection
-    if selection not in POLICIES:
+    if isinstance(selection, str) and selection in POLICIES:
+        return POLICIES[selection]()
+    if selection is None:
+        return None
+    if inspect.isclass(selection) or not hasattr(selection, "select"):
         raise ValueError(
             f"`selection` must be one of {sorted(POLICIES)}, a "
             "`keras_jest.SelectionPolicy`, or None for plain training. "
             f"Received: selection={selection!r}"
         )
-    return POLICIES[selection]()
+    return selection

@@ -46,6 +46,16 @@ def hard_learner(learner, reference):
 
     Returns:
         float32 tensor of shape `(n,)`.
+
+    Example:
+
+    ```python
+    from keras_jest import IndependentSelection
+
+    # Always the highest losses.
+    policy = IndependentSelection(score="hard_learner", gain=float("inf"))
+    policy.needs  # ("learner",)
+    ```
     """
     del reference
     return learner
@@ -64,6 +74,15 @@ def easy_reference(learner, reference):
 
     Returns:
         float32 tensor of shape `(n,)`.
+
+    Example:
+
+    ```python
+    from keras_jest import JointSelection
+
+    policy = JointSelection(score="easy_reference")
+    policy.needs  # ("reference",)
+    ```
     """
     del learner
     return ops.negative(reference)

@@ -9,7 +9,6 @@ from keras import ops
 from keras_jest.api_export import keras_jest_export
 from keras_jest.selection import policies
 from keras_jest.selection.draws import fold_in
-from keras_jest.selection.draws import mix
 from keras_jest.selection.uniform_selection import UniformSelection
 from keras_jest.trainers.backend import SelectingModel
 from keras_jest.trainers.compile_checks import check_loss
@@ -20,6 +19,7 @@ from keras_jest.trainers.finite_picks import replace_nonfinite
 from keras_jest.trainers.model_inputs import build_from_batch
 from keras_jest.trainers.model_inputs import model_inputs
 from keras_jest.trainers.scoring import check_sizes
+from keras_jest.trainers.scoring import explained_sizes
 from keras_jest.trainers.scoring import gather
 from keras_jest.trainers.scoring import no_losses
 from keras_jest.trainers.scoring import score
@@ -191,7 +191,7 @@ class JESTModel(SelectingModel):
         """
         if "validation_data" in kwargs:
             kwargs["validation_data"] = with_tuples(kwargs["validation_data"])
-        with self._selecting_by(selection):
+        with explained_sizes(), self._selecting_by(selection):
             if self.train_function is None:
                 self._saw_super_batch = False
             history = super().fit(with_tuples(x), *args, **kwargs)
@@ -204,7 +204,8 @@ class JESTModel(SelectingModel):
         super().reset_metrics()
 
     def train_on_batch(self, *args, **kwargs):
-        logs = super().train_on_batch(*args, **kwargs)
+        with explained_sizes():
+            logs = super().train_on_batch(*args, **kwargs)
         self.check_repeated_rows()
         return logs
 
@@ -237,7 +238,7 @@ class JESTModel(SelectingModel):
 
     def _pick(self, x, y, num_rows):
         draws = ops.cast(self.draws, "int32")
-        seed = fold_in(mix(ops.convert_to_tensor(self.seed, "int32")), draws)
+        seed = fold_in(ops.convert_to_tensor(self.seed, "int32"), draws)
 
         def by_score():
             learner, reference = self._score_models(x, y, num_rows)

@@ -1,5 +1,7 @@
 """The scoring pass: losses of a whole super-batch, without gradients."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -81,3 +83,17 @@ def check_sizes(num_rows, num_kept):
             "`drop_remainder` in the dataset and `sub_batch_size` in the "
             "policy."
         )
+
+
+@contextlib.contextmanager
+def explained_sizes():
+    """Say what to do where JAX cannot lay a super-batch out."""
+    try:
+        yield
+    except ValueError as error:
+        if "evenly divide" not in str(error):
+            raise
+        raise ValueError(
+            "The devices do not divide a super-batch. Set `drop_remainder` "
+            f"in the dataset, or another batch size. Received: {error}"
+        ) from error

@@ -72,6 +72,9 @@ def test_values_and_gradients_equal_the_oracle(chunk_size):
         )
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="JAX compiles every step"
+)
 def test_eager_gradients_of_chunks_equal_compiled_ones():
     pairs = random_pairs(NUM_PAIRS, width=5, bias=-4.0)
     loss = SigmoidContrastiveLoss(chunk_size=4)
@@ -182,8 +185,8 @@ def test_rows_that_are_not_finite_are_nan_and_only_they(key, value):
 
 @pytest.mark.parametrize("bias", [-10.0, -12.93])
 def test_bfloat16_products_are_near_float32_ones(bias):
-    pairs = random_pairs(600, width=64, bias=bias, noise=3.0)
-    picks = np.arange(0, 600, 2)
+    pairs = random_pairs(200, width=64, bias=bias, noise=3.0)
+    picks = np.arange(0, 200, 2)
     loss = SigmoidContrastiveLoss(product_dtype="bfloat16")
     values = given_values(loss, pairs, picks)
     assert values.dtype == "float32"

@@ -13,7 +13,7 @@ SIZES = {"num_rows": st.integers(1, 40), "strip": st.integers(1, 50)}
 
 
 @hypothesis.given(**SIZES)
-@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.settings(max_examples=15, deadline=None)
 def test_join_undoes_strips(num_rows, strip):
     rows = np.arange(num_rows * 2, dtype="float32").reshape(num_rows, 2)
     cut = strips(ops.array(rows), strip)

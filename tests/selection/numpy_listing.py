@@ -15,12 +15,12 @@ def mix(bits):
 
 
 def fold_in(seed, number):
-    return mix((int(seed) + number) % 2**32)
+    return (int(mix(int(seed) % 2**32)) + number) % 2**32
 
 
 def gumbel_noise(seed, num_rows):
     rows = np.arange(num_rows, dtype="uint32")
-    bits = mix(np.asarray(int(seed) % 2**32, "uint32") + rows)
+    bits = mix(mix(int(seed) % 2**32) + rows)
     uniform = ((bits >> 9).astype("float64") + 0.5) / 2**23
     return -np.log(-np.log(uniform))
 

@@ -3,9 +3,9 @@ import itertools
 import numpy as np
 import pytest
 from keras import ops
-from numpy_selection import fold_in as numpy_fold_in
-from numpy_selection import gumbel_noise as numpy_gumbel_noise
-from numpy_selection import mix as numpy_mix
+from numpy_listing import fold_in as numpy_fold_in
+from numpy_listing import gumbel_noise as numpy_gumbel_noise
+from numpy_listing import mix as numpy_mix
 from on_backend import compiled
 
 from keras_jest.selection.draws import draw
@@ -17,7 +17,12 @@ from keras_jest.selection.draws import mix
 SEEDS = [0, 1, 7, -1, 2**31 - 1, -(2**31), 123456789]
 
 
-def noise_of(seed, num_rows):
+NUM_ROWS = 20_000
+# Five standard deviations of the correlation of independent noise.
+LARGEST = 5 / np.sqrt(NUM_ROWS)
+
+
+def noise_of(seed, num_rows=NUM_ROWS):
     noise = gumbel_noise(ops.array(seed, "int32"), num_rows)
     return ops.convert_to_numpy(noise)
 
@@ -43,16 +48,13 @@ def undo_shift(bits, places):
     return found
 
 
-def test_mix_is_murmur3s_finaliser():
-    # Known answers of the public-domain fmix32.
+def test_mix_is_the_finaliser_of_murmur3():
     numbers = [0, 1, 2**31 - 1, -(2**31), -1]
-    expected = [0, 0x514E28B7, 0xF9CC0EA8, 0x6AC9B7C4 ^ 0, 0x81F16F39]
     mixed = as_uint32(mix(ops.array(numbers, "int32")))
     unsigned = np.array(numbers, "int64").astype("uint32")
     np.testing.assert_array_equal(mixed, numpy_mix(unsigned))
-    assert [hex(b) for b in mixed[[0, 1, 4]]] == [
-        hex(expected[i]) for i in (0, 1, 4)
-    ]
+    known_answers = [0, 0x514E28B7, 0x81F16F39]
+    assert mixed[[0, 1, 4]].tolist() == known_answers
 
 
 def test_noise_is_that_of_numpy():
@@ -71,8 +73,9 @@ def test_noise_is_that_of_numpy():
 
 @pytest.mark.parametrize("bits", [0, 2**32 - 1])
 def test_extreme_bits_give_finite_noise(bits):
-    seed = unmixed(bits)
-    assert as_uint32(mix(ops.array(seed, "int32"))) == bits
+    seed = unmixed(unmixed(bits))
+    mixed = mix(fold_in(ops.array(seed, "int32"), 0))
+    assert as_uint32(mixed) == bits
     noise = noise_of(seed, 1)
     assert np.all(np.isfinite(noise))
     np.testing.assert_allclose(noise, numpy_gumbel_noise(seed, 1), rtol=1e-5)
@@ -86,21 +89,19 @@ def test_moments_of_the_noise():
 
 def test_noise_does_not_repeat_between_chunks_steps_and_seeds():
     """Nor shifted by some rows, as it does if chunk and row are added."""
-    num_rows = 20_000
-    seed = ops.array(1, "int32")
-    kinds = [
-        fold_in(fold_in(ops.array(number, "int32"), step), chunk)
+    noises = [
+        noise_of(fold_in(fold_in(ops.array(number, "int32"), step), chunk))
         for number, step, chunk in itertools.product((1, 2), (0, 1), (0, 1))
     ]
-    noises = [noise_of(kind, num_rows) for kind in [*kinds, seed]]
+    noises += [
+        noise_of(fold_in(ops.array(number, "int32"), 0)) for number in (1, 2)
+    ]
     noises = [(noise - noise.mean()) / noise.std() for noise in noises]
     for one, other in itertools.combinations(noises, 2):
         for shift in range(-3, 4):
-            correlation = np.mean(one * np.roll(other, shift))
-            assert abs(correlation) < 5 / np.sqrt(num_rows)
+            assert abs(np.mean(one * np.roll(other, shift))) < LARGEST
     for shift in range(1, 20):
-        correlation = np.mean(noises[0] * np.roll(noises[0], shift))
-        assert abs(correlation) < 5 / np.sqrt(num_rows)
+        assert abs(np.mean(noises[0] * np.roll(noises[0], shift))) < LARGEST
 
 
 def inclusion_probabilities(scores, size):
@@ -116,7 +117,7 @@ def inclusion_probabilities(scores, size):
     return found
 
 
-def inclusion_frequencies(scores, gain, size, num_draws=6000):
+def inclusion_frequencies(scores, gain, size, num_draws):
     scores = ops.array(scores, "float32")
     draws = compiled(
         lambda seeds: ops.map(
@@ -130,14 +131,14 @@ def inclusion_frequencies(scores, gain, size, num_draws=6000):
 def test_the_law_of_the_draw():
     scores, gain = np.array([0.0, 1.0, -1.0, 0.5]), 1.5
     expected = inclusion_probabilities(gain * scores, size=2)
-    found = inclusion_frequencies(scores, gain, size=2)
-    np.testing.assert_allclose(found, expected, atol=0.025)
+    found = inclusion_frequencies(scores, gain, size=2, num_draws=3000)
+    np.testing.assert_allclose(found, expected, atol=0.04)
 
 
 @pytest.mark.parametrize("scores, gain", [([0.0] * 4, 1.0), ([9, 0, -9, 3], 0)])
 def test_without_scores_or_gain_the_draw_is_uniform(scores, gain):
-    found = inclusion_frequencies(scores, gain, size=1)
-    np.testing.assert_allclose(found, 0.25, atol=0.025)
+    found = inclusion_frequencies(scores, gain, size=1, num_draws=1000)
+    np.testing.assert_allclose(found, 0.25, atol=0.06)
 
 
 def test_infinite_gain_is_top_k_with_ties_to_the_lower_row():

@@ -8,9 +8,11 @@ import pytest
 from dense_selection import dense_selection
 from hypothesis import strategies as st
 from keras import ops
-from numpy_selection import check_joint_picks
-from numpy_selection import joint_selection
+from numpy_listing import check_joint_picks
+from numpy_listing import joint_selection
+from numpy_losses import sigmoid_loss
 from on_backend import compiled
+from on_backend import started_soon
 from random_pairs import random_pairs
 
 from keras_jest import IndependentSelection
@@ -25,21 +27,24 @@ LOSSES = {
     "softmax": SoftmaxContrastiveLoss(),
 }
 STORED = pathlib.Path(__file__).with_name("stored_picks.json")
-SLOW_TO_COMPILE = keras.backend.backend() == "jax"
+# JAX compiles each operation for each shape.
+SIZES = [1, 3, 7, 16] if keras.backend.backend() == "jax" else range(1, 20)
 
 
-def picks_of(policy, loss, learner, reference, seed):
+def picks_of(policy, loss, learner, reference, seed, run=started_soon):
     def select(learner, reference, seed):
         losses = loss.given(learner), loss.given(reference)
         return policy.select(*losses, seed)
 
-    arrays = [
-        {key: ops.array(pairs[key]) for key in pairs}
-        for pairs in (learner, reference)
-    ]
-    picks = compiled(select)(*arrays, ops.array(seed, "int32"))
+    picks = run(select)(
+        tensors(learner), tensors(reference), ops.array(seed, "int32")
+    )
     assert keras.backend.standardize_dtype(picks.dtype) == "int32"
     return ops.convert_to_numpy(picks)
+
+
+def tensors(pairs):
+    return {key: ops.array(pairs[key]) for key in pairs}
 
 
 def learner_and_reference(num_rows, width=32):
@@ -105,7 +110,9 @@ def test_picks_are_the_stored_ones(loss):
     )
     assert margin > 1e-4, "no backend may choose otherwise"
     np.testing.assert_array_equal(expected, stored)
-    picks = picks_of(policy, LOSSES[loss], learner, reference, 2024)
+    picks = picks_of(
+        policy, LOSSES[loss], learner, reference, 2024, run=compiled
+    )
     np.testing.assert_array_equal(picks, stored)
 
 
@@ -113,11 +120,11 @@ def test_picks_are_the_stored_ones(loss):
 def test_the_dense_form_of_the_benchmark_picks_the_same(loss):
     learner, reference = learner_and_reference(150)
     policy = JointSelection(0.7, num_chunks=4)
-    picks = compiled(
+    picks = started_soon(
         lambda learner, reference, seed: dense_selection(
             policy, loss, learner, reference, seed
         )
-    )(learner, reference, ops.array(11, "int32"))
+    )(tensors(learner), tensors(reference), ops.array(11, "int32"))
     picks = ops.convert_to_numpy(picks)
     sizes = policy.chunk_sizes(150)
     check_joint_picks(picks, loss, learner, reference, sizes, 11)
@@ -135,29 +142,29 @@ def test_one_chunk_is_independent_selection():
 
 def test_joint_picks_are_more_learnable_together():
     """The sum over the set is what joint selection is for."""
-    learner, reference = learner_and_reference(300)
-    policies = JointSelection(0.8), IndependentSelection(0.8)
-    totals = []
-    for policy in policies:
-        picks = picks_of(policy, LOSSES["sigmoid"], learner, reference, 8)
-        sub_batches = [
-            {key: pairs[key][picks] for key in pairs}
+    learner = random_pairs(300, 8, bias=-4.0, noise=3.0)
+    reference = random_pairs(300, 8, bias=-4.0)
+    loss, totals = LOSSES["sigmoid"], []
+    for policy in JointSelection(num_chunks=8), IndependentSelection():
+        picks = picks_of(policy, loss, learner, reference, 8)
+        values = [
+            sigmoid_loss({key: pairs[key][picks] for key in pairs})
             for pairs in (learner, reference)
         ]
-        values = [
-            float(ops.sum(LOSSES["sigmoid"].call((), pairs)))
-            for pairs in sub_batches
-        ]
-        totals.append(values[0] - values[1])
-    assert totals[0] > totals[1] + 1
+        totals.append(np.sum(values[0] - values[1]))
+    assert totals[0] > totals[1] + 50
 
 
-def test_another_seed_picks_other_rows():
+def test_steps_that_are_counted_without_mixing_draw_afresh():
+    """Chunk 1 of a seed must not meet the noise of chunk 0 of the next."""
     losses = LossGivenSet(ops.zeros((200,)))
-    policy = JointSelection(0.8)
-    first = ops.convert_to_numpy(policy.select(losses, losses, 1))
-    second = ops.convert_to_numpy(policy.select(losses, losses, 2))
-    again = ops.convert_to_numpy(policy.select(losses, losses, 1))
+    policy = JointSelection(0.8, num_chunks=4)
+    first, second, again = (
+        ops.convert_to_numpy(
+            policy.select(losses, losses, ops.array(seed, "int32"))
+        )
+        for seed in (1, 2, 1)
+    )
     np.testing.assert_array_equal(first, again)
     assert len(set(first) & set(second)) < 20
 
@@ -170,11 +177,11 @@ VALUES = st.one_of(
 
 @st.composite
 def select_arguments(draw):
-    num_rows = draw(st.sampled_from([1, 2, 7, 16]))
+    num_rows = draw(st.sampled_from(SIZES))
     values = st.lists(VALUES, min_size=num_rows, max_size=num_rows)
     policy = JointSelection(
-        sub_batch_size=draw(st.integers(1, 20)),
-        num_chunks=draw(st.integers(1, 20)),
+        sub_batch_size=draw(st.sampled_from(SIZES)),
+        num_chunks=draw(st.sampled_from(SIZES)),
         gain=draw(st.sampled_from([0.0, 1.0, float("inf")])),
     )
     seed = draw(st.integers(-(2**31), 2**31 - 1))
@@ -182,7 +189,7 @@ def select_arguments(draw):
 
 
 @hypothesis.given(select_arguments())
-@hypothesis.settings(max_examples=15 if SLOW_TO_COMPILE else 60, deadline=None)
+@hypothesis.settings(max_examples=40, deadline=None)
 def test_the_count_is_exact_and_no_row_comes_twice(arguments):
     policy, learner, reference, seed = arguments
     picks = policy.select(
@@ -208,13 +215,6 @@ def test_bad_rows_are_picked_last_and_spoil_no_others():
     picks = picks_of(policy, LOSSES["sigmoid"], learner, reference, 0)
     assert set(picks[:30]) == set(range(10, 40))
     assert len(set(picks)) == 32
-    sizes = policy.chunk_sizes(40)[:3]
-    good = [
-        {key: pairs[key][10:] for key in pairs}
-        for pairs in (learner, reference)
-    ]
-    assert len(picks[: sum(sizes)]) == 24
-    assert all(np.all(np.isfinite(p["image_embedding"])) for p in good)
 
 
 def test_zero_gain_draws_what_uniform_selection_draws():

@@ -79,8 +79,12 @@ def test_only_the_picks_reach_the_optimizer(num_rows):
     assert_same_weights(model.learner, plain.encoder, rtol=1e-6, atol=1e-7)
 
 
-# Made once on JAX; the smallest margin at a boundary is over 1e-2.
-STORED_PICKS = None
+# Made once on torch; the smallest margin at a boundary is over 1e-2.
+STORED_PICKS = [
+    [7, 14, 12, 13, 21, 1, 20, 10],
+    [2, 26, 32, 39, 6, 19, 9, 22],
+    [11, 19, 28, 4, 38, 25, 12, 34],
+]
 
 
 def test_stored_picks():
@@ -244,14 +248,13 @@ def test_seed():
     assert JESTModel.from_config(model.get_config()).seed == model.seed
 
 
-@pytest.mark.parametrize("kwargs", [{"run_eagerly": True}, {}])
-def test_eager_and_compiled_runs_agree(kwargs):
-    model = make_model(**kwargs)
+def test_run_eagerly():
+    model = make_model(run_eagerly=True)
     recorder = Recorder(model)
-    fit(model, make_pool(26))
-    other = make_model(jit_compile=False)
+    fit(model, make_pool())
+    other = make_model()
     other_recorder = Recorder(other)
-    fit(other, make_pool(26))
+    fit(other, make_pool())
     assert recorder.picks == other_recorder.picks
     assert_same_weights(model, other, rtol=1e-5, atol=1e-6)
 
@@ -262,9 +265,9 @@ def test_steps_per_execution():
         with pytest.raises(ValueError, match="steps_per_execution"):
             fit(model, make_pool())
         return
-    fit(model, make_pool(106))  # Whole, whole; whole, whole; whole, partial.
+    fit(model, make_pool(103))  # Whole, whole; whole, whole; whole, partial.
     other = make_model()
-    fit(other, make_pool(106))
+    fit(other, make_pool(103))
     assert int(model.draws) == 6
     assert_same_weights(model, other)
 

@@ -48,7 +48,7 @@ def test_models_run_only_where_they_are_needed(
     assert reference.count() == of_reference
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 20, 50])
+@pytest.mark.parametrize("batch_size", [7, 50])
 def test_scoring_batch_size_bounds_the_rows_seen_and_nothing_else(batch_size):
     rows = RowsSeen()
     model = make_model(

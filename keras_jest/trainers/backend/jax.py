@@ -9,16 +9,13 @@ class SelectingModel(keras.Model):
     def train_step(self, state, data):
         trainable, non_trainable, optimizer, metrics = state
         values = [*trainable, *non_trainable, *metrics]
-        variables = [
-            *self.trainable_variables,
-            *self.non_trainable_variables,
-            *self.metrics_variables,
-        ]
+        others, counters = self.non_trainable_variables, self.metrics_variables
+        variables = [*self.trainable_variables, *others, *counters]
         with keras.StatelessScope(zip(variables, values, strict=True)) as scope:
             sub_batch, chosen = self.select(data)
         non_trainable, metrics = (
             [scope.get_current_value(variable) for variable in group]
-            for group in (self.non_trainable_variables, self.metrics_variables)
+            for group in (others, counters)
         )
         state = (trainable, non_trainable, optimizer, metrics)
         logs, state = super().train_step(state, sub_batch)
@@ -29,8 +26,13 @@ class SelectingModel(keras.Model):
             return
         super().make_train_function(force)
         train_function = self.train_function
+        groups = ("trainable", "non_trainable", "optimizer", "metrics")
 
         def train_and_report(state, iterator):
+            self._jax_state = {  # What Keras puts back if this step fails.
+                f"{group}_variables": values
+                for group, values in zip(groups, state, strict=True)
+            }
             logs, state = train_function(state, iterator)
             return self.report(logs), state
 

@@ -1,0 +1,98 @@
+"""Run by test_jax.py in a process of its own; prints one line of JSON."""
+
+import json
+import re
+
+import jax
+import keras
+import numpy as np
+from small_models import Recorder
+from small_models import cut
+from small_models import fit
+from small_models import make_dual_encoder
+from small_models import make_model
+from small_models import make_pool
+from small_models import weights_of
+
+from keras_jest import JointSelection
+
+POOL = make_pool(96)
+HIDDEN = 53
+lay_out = keras.distribution.distribute_tensor
+
+
+def make(sub_batch_size=20, **kwargs):
+    def hidden():
+        return [keras.layers.Dense(HIDDEN, "relu")]
+
+    policy = JointSelection(sub_batch_size=sub_batch_size, num_chunks=2)
+    return make_model(
+        make_dual_encoder(0.0, hidden()),
+        make_dual_encoder(1.0, hidden()),
+        selection=policy,
+        **kwargs,
+    )
+
+
+def by_fit():
+    model = make()
+    recorder = Recorder(model)
+    fit(model, POOL, batch_size=48)
+    return {"picks": recorder.picks, "weights": weights_of(model.learner)}
+
+
+def by_one_step(**kwargs):
+    """One step, compiled by hand so that its program can be read."""
+    model = make(**kwargs)
+    model.optimizer.build(model.trainable_variables)
+    state = model._get_jax_state(
+        trainable_variables=True,
+        non_trainable_variables=True,
+        optimizer_variables=True,
+        metrics_variables=True,
+    )
+    layout = keras.distribution.distribution().get_data_layout
+    data = {
+        key: lay_out(jax.numpy.asarray(rows), layout(rows.shape))
+        for key, rows in cut(POOL, 48)[0].items()
+    }
+    step = jax.jit(model.train_step).lower(state, data).compile()
+    logs, _ = step(state, data)
+    widths = re.findall(rf"f32\[(\d+),{HIDDEN}\]", step.as_text())
+    return {
+        "picks": [np.asarray(logs["chosen"]["picks"]).tolist()],
+        "rows_of_a_device": sorted({int(rows) for rows in widths}),
+    }
+
+
+def error_of(num_rows, sub_batch_size):
+    model = make(sub_batch_size=sub_batch_size)
+    try:
+        fit(model, make_pool(num_rows), batch_size=num_rows)
+    except ValueError as error:
+        return str(error)
+
+
+def distance(first, second):
+    pairs = zip(first.pop("weights"), second.pop("weights"), strict=True)
+    return max(float(np.abs(one - other).max()) for one, other in pairs)
+
+
+def main():
+    assert len(jax.devices()) == 4
+    runs = {"one_device": by_fit()}
+    keras.distribution.set_distribution(keras.distribution.DataParallel())
+    runs["four_devices"] = by_fit()
+    runs["distance"] = distance(runs["one_device"], runs["four_devices"])
+    runs["step"] = by_one_step()
+    runs["step_in_parts"] = by_one_step(scoring_batch_size=16)
+    runs["errors"] = {
+        "super_batch": error_of(47, 20),
+        "sub_batch": error_of(48, 18),
+    }
+    keras.distribution.distribute_tensor = lambda tensor, layout: tensor
+    runs["step_not_laid_out"] = by_one_step()
+    print(json.dumps(runs))  # noqa: T201
+
+
+main()
