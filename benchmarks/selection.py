@@ -144,16 +144,20 @@ def peak_bytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def measure_memory(name, form):
-    """Peak bytes of a process that makes the inputs and runs one form."""
-    arguments = [*sys.argv[1:], "--loss", name, "--memory-of", form]
-    done = subprocess.run(
-        [sys.executable, __file__, *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return int(done.stdout.split()[-1])
+def measure_memory(args, name):
+    """Peak bytes of processes that make the inputs and run one form each."""
+    forms = ["inputs", "streaming"] + ["dense"] * (not args.without_dense)
+    peaks = {}
+    for form in forms:
+        arguments = [*sys.argv[1:], "--loss", name, "--memory-of", form]
+        done = subprocess.run(
+            [sys.executable, __file__, *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        peaks[form] = int(done.stdout.split()[-1])
+    return peaks
 
 
 def run_one_form(args):
@@ -170,10 +174,7 @@ def share_of_equal_picks(first, second):
     return len(first & second) / len(first)
 
 
-def benchmark(args, name):
-    forms = ["streaming"] if args.without_dense else ["streaming", "dense"]
-    # Before this process grows: a child is charged with its parent's peak.
-    memory = {form: measure_memory(name, form) for form in ["inputs", *forms]}
+def benchmark(args, name, memory):
     functions, inputs = make_forms(args, name), make_inputs(args)
     seconds, first = measure_seconds(functions, inputs, args.repeats)
     result = {
@@ -186,7 +187,7 @@ def benchmark(args, name):
     }
     picks = functions["streaming"](*inputs)
     if "dense" in functions:
-        extra = {form: memory[form] - memory["inputs"] for form in forms}
+        extra = {form: memory[form] - memory["inputs"] for form in memory}
         result["faster than dense"] = seconds["dense"] / seconds["streaming"]
         result["dense over its memory"] = extra["dense"] / extra["streaming"]
         result["picks of the dense form"] = share_of_equal_picks(
@@ -283,8 +284,10 @@ def main():
         return run_one_form(args)
     names = ["sigmoid", "softmax"] if args.loss == "both" else [args.loss]
     table = {"settings": vars(args), "results": []}
+    # Before this process grows: a child is charged with its parent's peak.
+    memory = {name: measure_memory(args, name) for name in names}
     for name in names:
-        table["results"].append(benchmark(args, name))
+        table["results"].append(benchmark(args, name, memory[name]))
         print_result(table["results"][-1])
     if args.step_share:
         table["step"] = measure_step_share(args)

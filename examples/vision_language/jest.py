@@ -290,7 +290,7 @@ figure.savefig(results / "learning_curves.png", dpi=120)
 
 is_late = np.array(log["step"]) >= num_jest_steps * 3 // 4
 kept = list(dict.fromkeys(picked[is_late]))[:24]
-dropped = [row for row in range(num_pairs) if row not in set(picked)][:24]
+dropped = np.setdiff1d(np.arange(num_pairs), picked)[:24]
 
 
 def draw_gallery(rows, axes):

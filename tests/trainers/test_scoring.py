@@ -20,13 +20,14 @@ from keras_jest import JointSelection
 from keras_jest import UniformSelection
 from keras_jest.trainers.scoring import gather
 
+SLOW = pytest.mark.slow
 LEARNER_AND_REFERENCE_PASSES = [
-    (None, 2, 0),
-    (UniformSelection(), 2, 0),
     (IndependentSelection(score="hard_learner"), 4, 0),
     (IndependentSelection(score="easy_reference"), 2, 2),
-    (IndependentSelection(), 4, 2),
-    (JointSelection(num_chunks=2), 4, 2),
+    pytest.param(None, 2, 0, marks=SLOW),
+    pytest.param(UniformSelection(), 2, 0, marks=SLOW),
+    pytest.param(IndependentSelection(), 4, 2, marks=SLOW),
+    pytest.param(JointSelection(num_chunks=2), 4, 2, marks=SLOW),
 ]
 
 
@@ -48,7 +49,7 @@ def test_models_run_only_where_they_are_needed(
     assert reference.count() == of_reference
 
 
-@pytest.mark.parametrize("batch_size", [7, 50])
+@pytest.mark.parametrize("batch_size", [7, pytest.param(50, marks=SLOW)])
 def test_scoring_batch_size_bounds_the_rows_seen_and_nothing_else(batch_size):
     rows = RowsSeen()
     model = make_model(
@@ -67,6 +68,7 @@ def test_scoring_batch_size_bounds_the_rows_seen_and_nothing_else(batch_size):
     assert max(rows.seen) == max(5, min(20, batch_size))
 
 
+@pytest.mark.slow
 def test_scoring_batch_size_of_labelled_data():
     x, y, _ = make_labelled()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -44,6 +44,7 @@ def by_fit():
 def by_one_step(**kwargs):
     """One step, compiled by hand so that its program can be read."""
     model = make(**kwargs)
+    model(make_pool(4))
     model.optimizer.build(model.trainable_variables)
     state = model._get_jax_state(
         trainable_variables=True,

@@ -23,11 +23,11 @@ def test_xla_picks_the_same():
         )
         assert model.jit_compile is jit_compile
         recorder = Recorder(model)
-        fit(model, make_pool(43))
+        fit(model, make_pool(20))
         runs.append((model, recorder))
     (one, first), (other, second) = runs
     assert first.picks == second.picks
-    assert [len(picks) for picks in first.picks] == [5, 5, 3]
+    assert len(first.picks[0]) == 5
     assert_same_weights(one, other, rtol=1e-5, atol=1e-6)
 
 
