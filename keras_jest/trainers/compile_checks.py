@@ -1,4 +1,4 @@
-"""What `JESTModel.compile` refuses, before anything runs."""
+"""What `JESTModel` refuses, before anything is trained."""
 
 import keras
 
@@ -64,4 +64,16 @@ def check_policy(policy, model, is_scheduled):
             "`first_step` and `last_step` skip steps, and a policy with a "
             "memory must see them all. Leave them out and let the policy "
             f"count. Received: selection={policy}"
+        )
+
+
+def check_first_super_batch(policy, data):
+    """Raise, while the step is traced, if it cannot fill a sub-batch."""
+    num_rows = keras.tree.flatten(data)[0].shape[0]
+    size = getattr(policy, "sub_batch_size", None)
+    if size is not None and size > num_rows:
+        raise ValueError(
+            "The first super-batch has fewer rows than `sub_batch_size`. "
+            f"Received: sub_batch_size={size}, super-batch={num_rows}. "
+            "Yield larger batches, or keep fewer rows."
         )

@@ -7,8 +7,7 @@ def replace_nonfinite(picks, finite):
     """Fill the places of rows that are not finite by repeating finite ones.
 
     A compiled step cannot raise, so it trains on something harmless and
-    counts; `JESTModel.check_repeated_rows` raises where Python is reached
-    again.
+    counts; `SelectionMetrics` raises where Python is reached again.
 
     Args:
         picks: int32 tensor of shape `(b,)`, row numbers.

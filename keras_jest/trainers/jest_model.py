@@ -8,21 +8,17 @@ from keras import ops
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.selection import policies
-from keras_jest.selection.draws import fold_in
-from keras_jest.selection.uniform_selection import UniformSelection
 from keras_jest.trainers.backend import SelectingModel
+from keras_jest.trainers.compile_checks import check_first_super_batch
 from keras_jest.trainers.compile_checks import check_loss
 from keras_jest.trainers.compile_checks import check_policy
 from keras_jest.trainers.compile_checks import check_schedule
 from keras_jest.trainers.data_loaders import with_tuples
-from keras_jest.trainers.finite_picks import replace_nonfinite
 from keras_jest.trainers.model_inputs import build_from_batch
 from keras_jest.trainers.model_inputs import model_inputs
-from keras_jest.trainers.scoring import check_sizes
 from keras_jest.trainers.scoring import explained_sizes
-from keras_jest.trainers.scoring import gather
-from keras_jest.trainers.scoring import no_losses
-from keras_jest.trainers.scoring import score
+from keras_jest.trainers.select_rows import select_rows
+from keras_jest.trainers.selection_metrics import SelectionMetrics
 
 
 @keras_jest_export("keras_jest.JESTModel")
@@ -109,10 +105,7 @@ class JESTModel(SelectingModel):
         self.draws = self.add_weight(
             shape=(), dtype="int", trainable=False, name="draws"
         )
-        self.learnability = keras.metrics.Mean("learnability")
-        self.kept_learnability = keras.metrics.Mean("kept_learnability")
-        self.nonfinite_rows = keras.metrics.Sum("nonfinite_rows")
-        self.repeated_rows = keras.metrics.Sum("repeated_rows")
+        self.selection_metrics = SelectionMetrics(name="selection_metrics")
         self.selection = None
         self.recorder = None
         self._is_evaluating = False
@@ -195,86 +188,28 @@ class JESTModel(SelectingModel):
             if self.train_function is None:
                 self._saw_super_batch = False
             history = super().fit(with_tuples(x), *args, **kwargs)
-        self.check_repeated_rows()
+        self.selection_metrics.check_repeated_rows()
         return history
 
     def reset_metrics(self):
         # An epoch that begins or an evaluation would hide them.
-        self.check_repeated_rows()
+        self.selection_metrics.check_repeated_rows()
         super().reset_metrics()
 
     def train_on_batch(self, *args, **kwargs):
         with explained_sizes():
             logs = super().train_on_batch(*args, **kwargs)
-        self.check_repeated_rows()
+        self.selection_metrics.check_repeated_rows()
         return logs
 
     def select(self, data):
-        """Turn a super-batch into a sub-batch, on every backend the same.
-
-        Args:
-            data: what the dataset yields, `n` examples.
-
-        Returns:
-            Tuple of the `b` examples to train on, in the same structure, and
-            a dict about them: `picks`, their row numbers; `scores`, by how
-            much the learner's loss exceeds the reference's; and `key`, where
-            the data has one.
-        """
+        """Turn a super-batch into a sub-batch and what is told of it."""
         if self.selection is None:
             return data, {}
-        data = keras.tree.map_structure(as_tensor, data)
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        num_rows = keras.tree.flatten(x)[0].shape[0]
-        self._check_super_batch(num_rows)
-        picks, scores = self._pick(x, y, num_rows)
-        picks, num_repeated = replace_nonfinite(picks, ops.isfinite(scores))
-        chosen = {"picks": picks, "scores": ops.take(scores, picks)}
-        if isinstance(x, dict) and "key" in x:
-            chosen["key"] = ops.take(x["key"], picks, axis=0)
-        self._update_metrics(scores, chosen["scores"], num_repeated)
-        self.draws.assign_add(1)
-        return gather(data, picks), chosen
-
-    def _pick(self, x, y, num_rows):
-        draws = ops.cast(self.draws, "int32")
-        seed = fold_in(ops.convert_to_tensor(self.seed, "int32"), draws)
-
-        def by_score():
-            learner, reference = self._score_models(x, y, num_rows)
-            picks = self.selection.select(learner, reference, seed)
-            return ops.cast(picks, "int32"), learner.values - reference.values
-
-        def uniformly():
-            nothing = no_losses(num_rows)
-            size = self.selection.num_kept(num_rows)
-            policy = UniformSelection(sub_batch_size=size)
-            return policy.select(nothing, nothing, seed), nothing.values
-
-        if not self._is_scheduled:
-            return by_score()
-        last = 2**31 - 1 if self.last_step is None else self.last_step
-        is_on = ops.logical_and(draws >= self.first_step, draws < last)
-        return ops.cond(is_on, by_score, uniformly)
-
-    def _score_models(self, x, y, num_rows):
-        loss = self.score_loss or self.loss
-        models = {"learner": self.learner, "reference": self.reference}
-        return [
-            score(model, x, y, loss, self.scoring_batch_size, role)
-            if role in self.selection.needs
-            else no_losses(num_rows)
-            for role, model in models.items()
-        ]
-
-    def _update_metrics(self, scores, kept_scores, num_repeated):
-        finite = ops.isfinite(scores)
-        weights = ops.cast(finite, "float32")
-        scores = ops.where(finite, scores, 0.0)
-        self.learnability.update_state(scores, sample_weight=weights)
-        self.kept_learnability.update_state(kept_scores)
-        self.nonfinite_rows.update_state(1.0 - weights)
-        self.repeated_rows.update_state(ops.cast(num_repeated, "float32"))
+        if not self._saw_super_batch:
+            check_first_super_batch(self.selection, data)
+            self._saw_super_batch = True
+        return select_rows(self, data)
 
     def report(self, logs):
         """Take what is not for callbacks out of a step's logs."""
@@ -283,19 +218,6 @@ class JESTModel(SelectingModel):
         if self.recorder is not None and chosen:
             self.recorder(chosen)
         return logs
-
-    def check_repeated_rows(self):
-        """Raise if rows had to be repeated since the metrics were reset."""
-        num_repeated = int(self.repeated_rows.result())
-        self.repeated_rows.reset_state()
-        if num_repeated:
-            raise ValueError(
-                "Too few rows were finite to fill the sub-batch, so "
-                f"{num_repeated} places were filled by repeating others. "
-                "Received: non-finite rows="
-                f"{int(self.nonfinite_rows.result())}. Look for infinities in "
-                "the data, or lower the learning rate."
-            )
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -307,10 +229,8 @@ class JESTModel(SelectingModel):
 
     def get_metrics_result(self):
         logs = super().get_metrics_result()
-        hidden = {"repeated_rows"}
-        if self.selection is None or self._is_evaluating:
-            hidden |= {"learnability", "kept_learnability", "nonfinite_rows"}
-        return {name: logs[name] for name in logs if name not in hidden}
+        is_selecting = self.selection is not None and not self._is_evaluating
+        return self.selection_metrics.visible(logs, is_selecting)
 
     def evaluate(self, x=None, *args, **kwargs):
         with self._evaluating():
@@ -324,25 +244,13 @@ class JESTModel(SelectingModel):
         return super().predict(with_tuples(x), *args, **kwargs)
 
     @property
-    def _is_scheduled(self):
+    def is_scheduled(self):
         return self.first_step > 0 or self.last_step is not None
 
     def _checked(self, selection):
         policy = policies.get(selection)
-        check_policy(policy, self, self._is_scheduled)
+        check_policy(policy, self, self.is_scheduled)
         return policy
-
-    def _check_super_batch(self, num_rows):
-        """Raise, while the step is traced, on sizes that cannot work."""
-        size = getattr(self.selection, "sub_batch_size", None)
-        if not self._saw_super_batch and size is not None and size > num_rows:
-            raise ValueError(
-                "The first super-batch has fewer rows than `sub_batch_size`. "
-                f"Received: sub_batch_size={size}, super-batch={num_rows}. "
-                "Yield larger batches, or keep fewer rows."
-            )
-        self._saw_super_batch = True
-        check_sizes(num_rows, self.selection.num_kept(num_rows))
 
     @contextlib.contextmanager
     def _selecting_by(self, selection):
@@ -411,7 +319,3 @@ class JESTModel(SelectingModel):
                 config[part], custom_objects=custom_objects
             )
         return cls(**config)
-
-
-def as_tensor(array):
-    return None if array is None else ops.convert_to_tensor(array)

@@ -1,0 +1,78 @@
+"""From a super-batch to its sub-batch: score, pick, gather."""
+
+import keras
+from keras import ops
+
+from keras_jest.selection.draws import fold_in
+from keras_jest.selection.uniform_selection import UniformSelection
+from keras_jest.trainers.finite_picks import replace_nonfinite
+from keras_jest.trainers.scoring import check_sizes
+from keras_jest.trainers.scoring import gather
+from keras_jest.trainers.scoring import no_losses
+from keras_jest.trainers.scoring import score
+
+
+def select_rows(model, data):
+    """Keep the part of a super-batch that a `JESTModel` trains on.
+
+    Args:
+        model: a compiled `JESTModel`.
+        data: what the dataset yields, `n` examples.
+
+    Returns:
+        Tuple of the `b` examples to train on, in the same structure, and a
+        dict about them: `picks`, their row numbers; `scores`, by how much
+        the learner's loss exceeds the reference's; and `key`, where the data
+        has one.
+    """
+    data = keras.tree.map_structure(as_tensor, data)
+    x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+    num_rows = keras.tree.flatten(x)[0].shape[0]
+    check_sizes(num_rows, model.selection.num_kept(num_rows))
+    picks, scores = pick_rows(model, x, y, num_rows)
+    picks, num_repeated = replace_nonfinite(picks, ops.isfinite(scores))
+    chosen = {"picks": picks, "scores": ops.take(scores, picks)}
+    if isinstance(x, dict) and "key" in x:
+        chosen["key"] = ops.take(x["key"], picks, axis=0)
+    model.selection_metrics.update(scores, chosen["scores"], num_repeated)
+    model.draws.assign_add(1)
+    return gather(data, picks), chosen
+
+
+def pick_rows(model, x, y, num_rows):
+    """Picks by score, or uniform ones outside the schedule."""
+    draws = ops.cast(model.draws, "int32")
+    seed = fold_in(ops.convert_to_tensor(model.seed, "int32"), draws)
+
+    def by_score():
+        learner, reference = score_models(model, x, y, num_rows)
+        picks = model.selection.select(learner, reference, seed)
+        return ops.cast(picks, "int32"), learner.values - reference.values
+
+    def uniformly():
+        nothing = no_losses(num_rows)
+        size = model.selection.num_kept(num_rows)
+        policy = UniformSelection(sub_batch_size=size)
+        return policy.select(nothing, nothing, seed), nothing.values
+
+    if not model.is_scheduled:
+        return by_score()
+    last = 2**31 - 1 if model.last_step is None else model.last_step
+    is_on = ops.logical_and(draws >= model.first_step, draws < last)
+    return ops.cond(is_on, by_score, uniformly)
+
+
+def score_models(model, x, y, num_rows):
+    """Losses of learner and reference, zeros for one that is not needed."""
+    loss = model.score_loss or model.loss
+    models = {"learner": model.learner, "reference": model.reference}
+    return [
+        score(scorer, x, y, loss, model.scoring_batch_size, role)
+        if role in model.selection.needs
+        else no_losses(num_rows)
+        for role, scorer in models.items()
+    ]
+
+
+def as_tensor(array):
+    return None if array is None else ops.convert_to_tensor(array)
