@@ -10,24 +10,26 @@ Accelerator: None
 """
 ## Introduction
 
-Training sets from the web are mostly noise, repetition and things that the model knows
-already. A model that looks at more data than it trains on can leave those out.
+Training sets from the web are mostly noise, repetition and things that the
+model knows already. A model that looks at more data than it trains on can
+leave those out.
 
 Joint example selection (JEST) does this in every training step:
 
-1. The dataset yields a *super-batch*, several times larger than the batch you would
-   train on.
+1. The dataset yields a *super-batch*, several times larger than the batch you
+   would train on.
 2. The model that you train, the *learner*, computes its loss on it. So does a
    *reference*: a frozen model that has seen good data before.
-3. A *policy* keeps the *sub-batch* on which the learner still does badly and the
-   reference does well. Noise is hard for both, and known examples are easy for both:
-   neither is kept.
+3. A *policy* keeps the *sub-batch* on which the learner still does badly and
+   the reference does well. Noise is hard for both, and known examples are easy
+   for both: neither is kept.
 4. The learner makes an ordinary training step on the sub-batch.
 
-You keep `compile()`, `fit()`, `evaluate()` and your callbacks. This guide trains a small
-image-text model on drawings of emoji with their names, of which 70 % are noise.
+You keep `compile()`, `fit()`, `evaluate()` and your callbacks. This guide
+trains a small image-text model on drawings of emoji with their names, of which
+70 % are noise.
 
-- [Data curation via joint example selection further accelerates multimodal learning](https://arxiv.org/abs/2406.17711)
+- [Data curation via joint example selection](https://arxiv.org/abs/2406.17711)
 """
 
 """
@@ -53,10 +55,10 @@ keras.utils.set_random_seed(0)
 """
 ## The data
 
-`load_data()` returns three splits: drawings of eight vendors to train on, a smaller
-curated split, and the drawings of a vendor that is in neither. `web_pool()` makes a
-noisy pool of the first: wrong captions, boilerplate such as "IMG_2034.jpg", empty
-pictures, near duplicates.
+`load_data()` returns three splits: drawings of eight vendors to train on, a
+smaller curated split, and the drawings of a vendor that is in neither.
+`web_pool()` makes a noisy pool of the first: wrong captions, boilerplate such
+as "IMG_2034.jpg", empty pictures, near duplicates.
 """
 
 num_pairs = int(os.environ.get("NUM_PAIRS", 10_000))
@@ -70,8 +72,8 @@ for row in range(6):
     print(f"{pool['source'][row]:15s} {pool['captions'][row]}")
 
 """
-Text cannot pass through `fit()`. A tokenizer turns captions into rows of equal length.
-What the dataset yields is a dict of arrays, one row per example.
+Text cannot pass through `fit()`. A tokenizer turns captions into rows of equal
+length. What the dataset yields is a dict of arrays, one row per example.
 """
 
 tokenizer = Tokenizer.train(
@@ -95,8 +97,9 @@ pool_inputs, good_inputs, test_inputs = map(as_inputs, (pool, good, test))
 """
 ## The models
 
-Any two Keras encoders make an image-text model: `keras_jest.models.DualEncoder`. Here we
-take a tiny `SigLIP`, once as the reference and once as the learner.
+Any two Keras encoders make an image-text model:
+`keras_jest.models.DualEncoder`. Here we take a tiny `SigLIP`, once as the
+reference and once as the learner.
 """
 
 
@@ -119,8 +122,8 @@ learner = make_model()
 """
 ## Train the reference
 
-A `JESTModel` without a reference is an ordinary model. With `selection=None` it trains on
-whole batches. A reference needs good data, not much of it.
+A `JESTModel` without a reference is an ordinary model. With `selection=None`
+it trains on whole batches. A reference needs good data, not much of it.
 """
 
 trainer = keras_jest.JESTModel(reference)
@@ -133,11 +136,12 @@ trainer.fit(good_inputs, batch_size=128, epochs=3)
 ## Train the learner on what is learnable
 
 Here is the whole difference: batches are five times larger, and
-`selection="joint"` keeps a fifth of each. Keys that no model names, such as `key`, are
-not given to the models.
+`selection="joint"` keeps a fifth of each. Keys that no model names, such as
+`key`, are not given to the models.
 
-The progress bar shows `learnability`, the mean of learner loss minus reference loss over
-the super-batch, and `kept_learnability`, the same over what was kept.
+The progress bar shows `learnability`, the mean of learner loss minus reference
+loss over the super-batch, and `kept_learnability`, the same over what was
+kept.
 """
 
 model = keras_jest.JESTModel(learner, reference, seed=0)
@@ -150,8 +154,8 @@ evaluation = RetrievalEvaluation(test_inputs)
 model.fit(pool_inputs, batch_size=640, epochs=6, callbacks=[evaluation])
 
 """
-The callback has looked for the text of each drawing of the unseen vendor, and for the
-drawing of each text, after every epoch.
+The callback has looked for the text of each drawing of the unseen vendor, and
+for the drawing of each text, after every epoch.
 """
 
 for row in evaluation.history:
@@ -162,14 +166,15 @@ for row in evaluation.history:
 
 A name stands for a policy with its defaults. To change them, pass the policy:
 
-- `JointSelection(filter_ratio=0.9)` keeps a tenth; `sub_batch_size=128` keeps 128 rows
-  whatever the size of the super-batch.
-- `num_chunks` is in how many draws the sub-batch is filled. Each draw knows what was
-  chosen before it.
-- `score` is `"learnability"`, `"hard_learner"` (needs no reference), `"easy_reference"`, or
-  a function of the learner's and the reference's losses.
-- `IndependentSelection` scores each example by itself, and `UniformSelection` draws at
-  random: the control of your experiment.
+- `JointSelection(filter_ratio=0.9)` keeps a tenth; `sub_batch_size=128` keeps
+  128 rows whatever the size of the super-batch.
+- `num_chunks` is in how many draws the sub-batch is filled. Each draw knows
+  what was chosen before it.
+- `score` is `"learnability"`, `"hard_learner"` (needs no reference),
+  `"easy_reference"`, or a function of the learner's and the reference's
+  losses.
+- `IndependentSelection` scores each example by itself, and `UniformSelection`
+  draws at random: the control of your experiment.
 
 `fit(..., selection=...)` overrides what was compiled, for one call.
 """
@@ -218,8 +223,9 @@ for kind in np.unique(source):
 """
 ## Keep the learner
 
-Nothing is selected in `evaluate()` and `predict()`. The learner is an ordinary Keras model,
-and a saved `JESTModel` goes on training where it stopped, with the same draws.
+Nothing is selected in `evaluate()` and `predict()`. The learner is an ordinary
+Keras model, and a saved `JESTModel` goes on training where it stopped, with
+the same draws.
 """
 
 model.learner.save("learner.keras")
@@ -229,12 +235,14 @@ model = keras.models.load_model("training.keras")
 """
 ## When does it pay?
 
-Scoring costs a forward pass of the learner over the super-batch, and one of the reference.
-A training step costs about three forward passes over the sub-batch. At a filter ratio of
-0.8 a step of JEST thus costs 2.7 times a uniform one if the reference is run once and for
-all (`keras_jest.models.precompute`), and 4.3 times if it runs along. So selection must save
-more steps than that, which it does where much of the data is noise or known already, and
-does not on a small clean set that you want to see many times.
+Scoring costs a forward pass of the learner over the super-batch, and one of
+the reference. A training step costs about three forward passes over the
+sub-batch. At a filter ratio of 0.8 a step of JEST thus costs 2.7 times a
+uniform one if the reference is run once and for all
+(`keras_jest.models.precompute`), and 4.3 times if it runs along. So selection
+must save more steps than that, which it does where much of the data is noise
+or known already, and does not on a small clean set that you want to see many
+times.
 
 Takeaways:
 

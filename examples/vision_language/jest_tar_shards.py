@@ -3,7 +3,7 @@ Title: JEST on tar shards
 Author: The keras_jest authors
 Date created: 2026/11/21
 Last modified: 2026/11/21
-Description: Train an image-text model on folders of tar shards with joint selection.
+Description: Train an image-text model on tar shards with joint selection.
 Accelerator: GPU
 """
 
@@ -11,9 +11,9 @@ Accelerator: GPU
 ## Introduction
 
 Image-text data usually comes as WebDataset-style tar shards: `000001.jpg` and
-`000001.txt` side by side in a `.tar` file. This script trains a SigLIP model on a
-folder of them as they are. A reference is trained first, on a folder of good
-shards; the learner then picks what it trains on (or does not, with
+`000001.txt` side by side in a `.tar` file. This script trains a SigLIP model
+on a folder of them as they are. A reference is trained first, on a folder of
+good shards; the learner then picks what it trains on (or does not, with
 `--selection none`); and a third folder is for evaluation.
 
 ```
@@ -21,7 +21,7 @@ python jest_tar_shards.py SHARDS --reference-shards GOOD --test-shards TEST \\
     --selection joint --filter-ratio 0.8 --steps 1000 --json result.json
 ```
 
-- [Data curation via joint example selection further accelerates multimodal learning](https://arxiv.org/abs/2406.17711)
+- [Data curation via joint example selection](https://arxiv.org/abs/2406.17711)
 """
 
 """
@@ -75,8 +75,8 @@ args = parser.parse_args()
 """
 ## Open the shards
 
-Opening reads and checks every sample once. Faulty ones are counted by kind and left
-out; more than 5 % of them are an error.
+Opening reads and checks every sample once. Faulty ones are counted by kind and
+left out; more than 5 % of them are an error.
 """
 
 pool, good, test = (
@@ -102,9 +102,9 @@ def make_dataset(records, batch_size, seed):
 """
 ## Train
 
-Both models are of the same size, so that one forward pass of either costs the same.
-AdamW decays kernels only, and its second momentum is short, since selected batches
-differ more from each other than random ones.
+Both models are of the same size, so that one forward pass of either costs the
+same. AdamW decays kernels only, and its second momentum is short, since
+selected batches differ more from each other than random ones.
 """
 
 
@@ -165,8 +165,8 @@ logs = train(learner, reference, pool, policy, batch_size, args.steps)
 """
 ## Evaluate
 
-Zero-shot retrieval on the test shards: find the text of each picture, and the picture
-of each text.
+Zero-shot retrieval on the test shards: find the text of each picture, and the
+picture of each text.
 """
 
 arrays = load_arrays(test, tokenizer, args.image_size)
