@@ -31,6 +31,7 @@ once with selection and a quarter of the steps. It then counts what both cost.
 import math
 import os
 import pathlib
+import textwrap
 import time
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -256,15 +257,14 @@ def cost(step, is_joint):
 runs = {"uniform": (uniform, uniform_seconds), "joint": (joint, joint_seconds)}
 goal = quality(uniform[-1])
 
-print(
-    f"\n{'':8s} {'R@1 i>t':>8s} {'R@1 t>i':>8s} {'R@10':>6s} {'steps':>6s} {'s':>5s}"
-)
+header = ("R@1 i>t", "R@1 t>i", "R@10", "steps", "seconds")
+print(f"\n{'':8s} " + " ".join(f"{name:>8s}" for name in header))
 for name, (history, seconds) in runs.items():
     last = history[-1]
     print(
         f"{name:8s} {last['image_to_text_recall@1']:8.3f} "
-        f"{last['text_to_image_recall@1']:8.3f} {quality(last):6.3f} "
-        f"{last['step']:6d} {seconds:5.0f}"
+        f"{last['text_to_image_recall@1']:8.3f} {quality(last):8.3f} "
+        f"{last['step']:8d} {seconds:8.0f}"
     )
 
 print(f"\nTo R@10 = {goal:.3f}:")
@@ -296,8 +296,8 @@ for kind in np.unique(pool["source"]):
     print(f"{kind:15s} {shares[0]:6.0%} {shares[1]:7.0%}")
 
 """
-Two pictures: the learning curves, and examples of what was kept and what was
-dropped in the last super-batches.
+Two pictures: the learning curves, and some of what was kept and what never
+was. The frames are green around clean pairs and red around noise.
 """
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True)
@@ -317,29 +317,28 @@ for axis in axes:
 figure.tight_layout()
 figure.savefig(results / "learning_curves.png", dpi=120)
 
-is_late = np.array(log["step"]) >= num_jest_steps * 3 // 4
-kept = list(dict.fromkeys(picked[is_late]))[:24]
-dropped = np.setdiff1d(np.arange(num_pairs), picked)[:24]
 
-
-def draw_gallery(rows, axes):
-    for row, axis in zip(rows, axes.flat, strict=False):
+def draw_gallery(part, rows, title):
+    is_clean = pool["source"][rows] == "clean"
+    part.suptitle(f"{title}: {is_clean.mean():.0%} clean")
+    shown = np.random.default_rng(0).choice(len(rows), 24, replace=False)
+    grid = part.subplots(6, 4, gridspec_kw={"hspace": 0.8, "top": 0.88})
+    for row, clean, axis in zip(
+        rows[shown], is_clean[shown], grid.flat, strict=True
+    ):
         axis.imshow(pool["images"][row])
-        caption = str(pool["captions"][row])
-        axis.set_title(caption[:22] + "\n" + caption[22:44], fontsize=6)
-    for axis in axes.flat:
-        axis.axis("off")
+        caption = textwrap.wrap(str(pool["captions"][row]), 22, max_lines=2)
+        axis.set_title("\n".join(caption), fontsize=7)
+        axis.set(xticks=[], yticks=[])
+        for spine in axis.spines.values():
+            spine.set(color="tab:green" if clean else "tab:red", linewidth=2)
 
 
-figure = plt.figure(figsize=(11, 8))
-for part, rows, title in zip(
-    figure.subfigures(1, 2),
-    (kept, dropped),
-    ("kept", "never kept"),
-    strict=True,
-):
-    part.suptitle(title)
-    draw_gallery(rows, part.subplots(6, 4))
+figure = plt.figure(figsize=(12, 10))
+left, right = figure.subfigures(1, 2)
+draw_gallery(left, picked, "kept")
+never_kept = np.setdiff1d(np.arange(num_pairs), picked)
+draw_gallery(right, never_kept, "never kept")
 figure.savefig(results / "kept_and_dropped.png", dpi=120)
 print(
     f"\nPictures: {results}/learning_curves.png, {results}/kept_and_dropped.png"
