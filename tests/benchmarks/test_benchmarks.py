@@ -1,0 +1,65 @@
+"""Every benchmark runs to its end, with small settings."""
+
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+ROOT = pathlib.Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def run(script, arguments, file):
+    finished = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "benchmarks" / script),
+            *shlex.split(arguments),
+            "--json",
+            str(file),
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return json.loads(file.read_text())
+
+
+def test_selection(tmp_path):
+    settings = "--n 256 --width 16 --num-chunks 4 --repeats 1"
+    table = run("selection.py", settings, tmp_path / "selection.json")
+    sigmoid, softmax = table["results"]
+    assert (sigmoid["loss"], softmax["loss"]) == ("sigmoid", "softmax")
+    for result in table["results"]:
+        assert result["picks of the dense form"] == 1.0
+        assert result["peak bytes"]["dense"] > 0
+
+
+def test_train_step(tmp_path):
+    settings = "--variant mu/8 --image-size 16 --sub-batch 8 --repeats 1"
+    table = run("train_step.py", settings, tmp_path / "train_step.json")
+    assert set(table["ratios"]) == {"JEST", "JEST, precomputed"}
+    assert all(ratio > 0 for ratio in table["ratios"].values())
+
+
+@pytest.mark.skipif(
+    not SHARED.exists(), reason="needs the noisy pool in ../shared/data"
+)
+def test_noisy_pool(tmp_path):
+    settings = (
+        f"--data {SHARED} --seeds 0 --steps 8 --reference-steps 2 "
+        "--arms 'uniform, T' 'joint 0.8'"
+    )
+    file = tmp_path / "noisy_pool.json"
+    uniform, joint = run("noisy_pool.py", settings, file)
+    assert uniform["computation"] == 3 * 8 * 128
+    assert joint["computation"] == 3 * 2 * 128 + 2 * 640 + 20_000
+    assert joint["reference_training"] == 3 * 2 * 128
+    assert 0 <= joint["clean"] <= 1
