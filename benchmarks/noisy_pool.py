@@ -178,7 +178,7 @@ def make_model(seed):
     text_encoder = keras.Sequential(
         [
             keras.Input((SEQUENCE_LENGTH,), dtype="int32"),
-            layers.Embedding(VOCABULARY, WIDTH, mask_zero=True),
+            layers.Embedding(VOCABULARY, WIDTH),
             layers.GlobalAveragePooling1D(),
             layers.LayerNormalization(),
             layers.Dense(WIDTH),

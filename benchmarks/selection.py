@@ -6,7 +6,8 @@ The library's streaming form is timed in turn with two others in one process:
 a dense form written with care (tests/selection/dense_selection.py), and the
 bare matrix products of the streaming form, same shapes, type and tiles, each
 summed. What a form needs beyond the inputs is the peak memory of a process
-of its own, less that of a process that only makes the inputs.
+of its own, less that of a process that only makes the inputs and compiles
+next to nothing.
 
 `--step-share` adds how much of a JEST step selection takes: SigLIP B/16 at
 256 px with 64 tokens, from seconds per row, since no step of 16,384 rows fits.
@@ -124,15 +125,25 @@ def make_forms(args, name):
 
 
 def measure_seconds(functions, inputs, repeats):
-    """Median seconds after one run to compile, and seconds of that run."""
+    """Median seconds after one run to compile, and seconds of that run.
+
+    Each takes its turn twice and the second run counts, so that none pays
+    for the memory that the one before it gave back.
+    """
+    first = {name: seconds_of(of, inputs) for name, of in functions.items()}
     seconds = {name: [] for name in functions}
-    for _ in range(repeats + 1):
+    for _ in range(repeats):
         for name, function in functions.items():
-            start = time.perf_counter()
-            block(function(*inputs))
-            seconds[name].append(time.perf_counter() - start)
-    medians = {name: float(np.median(of[1:])) for name, of in seconds.items()}
-    return medians, {name: of[0] for name, of in seconds.items()}
+            seconds_of(function, inputs)
+            seconds[name].append(seconds_of(function, inputs))
+    medians = {name: float(np.median(of)) for name, of in seconds.items()}
+    return medians, first
+
+
+def seconds_of(function, inputs):
+    start = time.perf_counter()
+    block(function(*inputs))
+    return time.perf_counter() - start
 
 
 def block(outputs):
@@ -162,6 +173,8 @@ def measure_memory(args, name):
 
 def run_one_form(args):
     inputs = make_inputs(args)
+    # The compiler takes memory, too, and that is no form's own.
+    block(compiled(lambda seed: seed + 1)(inputs[-1]))
     if args.memory_of != "inputs":
         block(make_forms(args, args.loss)[args.memory_of](*inputs))
     print(peak_bytes())

@@ -133,7 +133,7 @@ def make_model():
     text_encoder = keras.Sequential(
         [
             keras.Input((16,), dtype="int32"),
-            layers.Embedding(tokenizer.vocabulary_size, 128, mask_zero=True),
+            layers.Embedding(tokenizer.vocabulary_size, 128),
             layers.GlobalAveragePooling1D(),
             layers.LayerNormalization(),
             layers.Dense(128),

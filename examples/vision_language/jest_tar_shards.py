@@ -48,7 +48,7 @@ from keras_jest.models import SigLIP
 
 parser = argparse.ArgumentParser()
 parser.add_argument("shards", help="folder with the noisy pool")
-parser.add_argument("--reference-shards", required=True, help="curated folder")
+parser.add_argument("--reference-shards", help="curated folder")
 parser.add_argument(
     "--test-shards", required=True, help="folder to evaluate on"
 )
@@ -79,11 +79,11 @@ Opening reads and checks every sample once. Faulty ones are counted by kind and
 left out; more than 5 % of them are an error.
 """
 
-pool, good, test = (
-    TarShards(folder)
-    for folder in (args.shards, args.reference_shards, args.test_shards)
-)
-print(f"pool {len(pool)}, reference {len(good)}, test {len(test)}")
+needs_reference = args.selection in ("joint", "independent")
+if needs_reference and not args.reference_shards:
+    parser.error(f"--selection {args.selection} needs --reference-shards")
+pool, test = TarShards(args.shards), TarShards(args.test_shards)
+print(f"pool {len(pool)}, test {len(test)}")
 print(f"left out of the pool: {dict(pool.bad_counts) or 'nothing'}")
 
 if args.tokenizer:
@@ -154,11 +154,13 @@ if args.selection != "none":
         filter_ratio=args.filter_ratio, sub_batch_size=args.sub_batch_size
     )
     batch_size = round(args.sub_batch_size / (1 - args.filter_ratio))
-if args.selection in ("joint", "independent"):
+if needs_reference:
+    good = TarShards(args.reference_shards)
     reference = make_model(args.seed + 1)
     train(
         reference, None, good, None, args.sub_batch_size, args.reference_steps
     )
+reference_seconds = time.time() - start
 learner = make_model(args.seed)
 logs = train(learner, reference, pool, policy, batch_size, args.steps)
 
@@ -175,7 +177,11 @@ pairs = learner.predict(
 )
 result = {
     "metrics": {**logs, **retrieval(pairs)},
-    "seconds": time.time() - start,
+    "seconds": time.time() - start - reference_seconds,
+    "reference_seconds": reference_seconds,
+    "reference_examples_trained": (
+        args.reference_steps * args.sub_batch_size if reference else 0
+    ),
     "examples_trained": args.steps * args.sub_batch_size,
     "examples_scored": args.steps * batch_size if reference else 0,
     "bad_records": dict(pool.bad_counts),

@@ -4,6 +4,7 @@ import keras
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.evaluation.retrieval import retrieval
+from keras_jest.models.model_inputs import model_inputs
 
 
 @keras_jest_export("keras_jest.callbacks.RetrievalEvaluation")
@@ -24,6 +25,10 @@ class RetrievalEvaluation(keras.callbacks.Callback):
     `keras_jest.evaluation.retrieval` and `step`, the number of training steps
     so far.
 
+    Raises:
+        ValueError: when `fit` begins, if the arrays lack an input of the
+            model.
+
     Example:
 
     ```python
@@ -43,10 +48,19 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.history = []
         self._step = 0
+        self._first_step = 0
+
+    def on_train_begin(self, logs=None):
+        model_inputs(self._evaluated, self.arrays, "evaluated model")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._first_step = self._step
 
     def on_train_batch_end(self, batch, logs=None):
-        self._step += 1
-        if self.every is not None and self._step % self.every == 0:
+        # With `steps_per_execution` above 1 only every few are seen.
+        before, self._step = self._step, self._first_step + batch + 1
+        every = self.every
+        if every is not None and self._step // every > before // every:
             self._evaluate()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -57,10 +71,13 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         if not self.history or self.history[-1]["step"] != self._step:
             self._evaluate()
 
+    @property
+    def _evaluated(self):
+        return getattr(self.model, "learner", self.model)
+
     def _evaluate(self):
-        model = getattr(self.model, "learner", self.model)
-        keys = getattr(model, "input_keys", None) or self.arrays
-        arrays = {key: self.arrays[key] for key in keys}
+        model = self._evaluated
+        arrays = model_inputs(model, self.arrays)
         pairs = model.predict(arrays, batch_size=self.batch_size, verbose=0)
         recalls = retrieval(pairs, self.ks)
         self.history.append({"step": self._step, **recalls})

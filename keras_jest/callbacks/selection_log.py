@@ -17,7 +17,8 @@ class SelectionLog(keras.callbacks.Callback):
     `"key"`, the record's `key` as `keras_jest.data.key_to_hex` writes it.
 
     Args:
-        path: str or path of the file; an older one is replaced.
+        path: str or path of the file. Each `fit` replaces an older one, and
+            counts its steps from 0.
         rows_at_a_time: int. So many lines are gathered before they are
             fetched from the device and written.
 

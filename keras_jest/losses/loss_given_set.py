@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
@@ -78,10 +79,11 @@ def given(loss, y_pred, y_true=None):
     if hasattr(loss, "given"):
         return loss.given(y_pred, y_true)
     # As Keras does in training: no loss is computed in bfloat16.
-    values = loss.call(
-        ops.convert_to_tensor(y_true),
-        ops.cast(ops.convert_to_tensor(y_pred), "float32"),
+    y_pred = keras.tree.map_structure(
+        lambda array: ops.cast(ops.convert_to_tensor(array), "float32"), y_pred
     )
+    y_true = () if y_true is None else ops.convert_to_tensor(y_true)
+    values = loss.call(y_true, y_pred)
     if len(values.shape) == 0:
         raise ValueError(
             "Selection needs a loss with one value per example. "

@@ -4,12 +4,13 @@ import keras
 from keras import ops
 
 
-def strips(rows, num_rows_per_strip=2048):
+def strips(rows, num_rows_per_strip=4096):
     """Cut `(n, ...)` rows into `(num_strips, rows_per_strip, ...)`.
 
-    Row `i` goes to strip `i % num_strips`: where the rows are spread over
-    devices, every strip is then spread over all of them. The last rows are
-    zeros if `n` has no such divisor.
+    Under `DataParallel` row `i` goes to strip `i % num_strips`, so that every
+    strip is spread over all devices as the rows are; elsewhere rows stay in
+    order, which needs no copy. The last rows are zeros if `n` has no such
+    divisor.
     """
     num_rows, *shape = rows.shape
     num_strips = -(-num_rows // num_rows_per_strip)
@@ -17,6 +18,8 @@ def strips(rows, num_rows_per_strip=2048):
     padding = num_strips * rows_per_strip - num_rows
     if padding:
         rows = ops.pad(rows, ((0, padding), *[(0, 0)] * len(shape)))
+    if not is_spread():
+        return ops.reshape(rows, (num_strips, rows_per_strip, *shape))
     rows = ops.reshape(rows, (rows_per_strip, num_strips, *shape))
     return ops.swapaxes(rows, 0, 1)
 
@@ -24,10 +27,17 @@ def strips(rows, num_rows_per_strip=2048):
 def join_strips(values, num_rows):
     """Undo `strips`: `(num_strips, rows_per_strip, ...)` to `(n, ...)`."""
     shape = values.shape[2:]
-    return ops.reshape(ops.swapaxes(values, 0, 1), (-1, *shape))[:num_rows]
+    if is_spread():
+        values = ops.swapaxes(values, 0, 1)
+    return ops.reshape(values, (-1, *shape))[:num_rows]
 
 
-def map_strips(function, rows, num_rows_per_strip=2048):
+def is_spread():
+    """Whether the rows of a batch lie on several devices."""
+    return keras.distribution.distribution() is not None
+
+
+def map_strips(function, rows, num_rows_per_strip=4096):
     """`function(rows)`, computed for one strip of the rows at a time.
 
     Args:
@@ -50,30 +60,22 @@ def map_strips(function, rows, num_rows_per_strip=2048):
     )
 
 
-# log(1 + e) = e * polynomial(e) for e in [0, 1], to 3e-8 of its value.
-LOG1P = (
-    0.9999999403953552,
-    -0.4999949336051941,
-    0.3331909775733948,
-    -0.2484298050403595,
-    0.19106002151966095,
-    -0.13663235306739807,
-    0.07822582870721817,
-    -0.029505163431167603,
-    0.005232675466686487,
-)
-
-
 def softplus(logits):
     """`log(1 + exp(logits))`, as fast as the backend can; not for training.
 
-    XLA turns a polynomial into one pass over the strip, at a third of the
-    time that its own logarithms take; eager torch would make 20 passes of it.
+    Each backend has another form that costs little beside the matrix product
+    that made the logits: measured by `benchmarks/selection.py`.
     """
     if keras.backend.backend() == "torch":
         return ops.softplus(logits)
     small = ops.exp(-ops.abs(logits))
-    series = LOG1P[-1]
-    for coefficient in LOG1P[-2::-1]:
-        series = series * small + coefficient
-    return ops.relu(logits) + small * series
+    if keras.backend.backend() == "jax":
+        return ops.relu(logits) + ops.log1p(small)
+    # log(1 + small) is twice the inverse hyperbolic tangent of this ratio;
+    # the next term of its series, at most 2e-7 of the sum, is left out.
+    ratio = small / (2.0 + small)
+    square = ops.square(ratio)
+    series = 1 / 11
+    for divisor in (9, 7, 5, 3, 1):
+        series = series * square + 1 / divisor
+    return ops.relu(logits) + 2.0 * ratio * series

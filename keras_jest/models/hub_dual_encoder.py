@@ -48,7 +48,7 @@ class HubDualEncoder(keras.Model):
 
     Raises:
         ValueError: If the backbone is of another kind, or a bias is given
-            to one that has none.
+            to one that has none, or the scale is not positive.
         ImportError: If a saved one is loaded without keras-hub.
 
     Example:
@@ -100,6 +100,8 @@ class HubDualEncoder(keras.Model):
         super().__init__(**kwargs)
         self.backbone = backbone
         self.input_keys = ("images", "token_ids")
+        self.initial_logit_scale = logit_scale
+        self.initial_logit_bias = logit_bias
         self._set_head(logit_scale, logit_bias)
         self._repair_positions()
         self.built = True
@@ -119,6 +121,11 @@ class HubDualEncoder(keras.Model):
     def _set_head(self, logit_scale, logit_bias):
         head = self.head
         if logit_scale is not None:
+            if logit_scale <= 0:
+                raise ValueError(
+                    "`logit_scale` must be positive: it is kept as its "
+                    f"logarithm. Received: logit_scale={logit_scale}"
+                )
             head.logit_scale.assign(math.log(logit_scale))
         if logit_bias is not None:
             if not hasattr(head, "logit_bias"):
@@ -164,8 +171,12 @@ class HubDualEncoder(keras.Model):
         )
 
     def get_config(self):
-        backbone = keras.saving.serialize_keras_object(self.backbone)
-        return {**super().get_config(), "backbone": backbone}
+        return {
+            **super().get_config(),
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "logit_scale": self.initial_logit_scale,
+            "logit_bias": self.initial_logit_bias,
+        }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

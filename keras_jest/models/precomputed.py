@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.models.model_inputs import model_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
 from keras_jest.models.pairs import take_inputs
@@ -126,9 +127,8 @@ def precompute(
     pairs = reference({**pool, **arrays})
     ```
     """
-    keys = getattr(reference, "input_keys", None)
     if isinstance(pool, dict):
-        pool = {key: pool[key] for key in keys or pool}
+        pool = model_inputs(reference, pool, "reference")
     else:
         batch_size = None
     pairs = reference.predict(pool, batch_size=batch_size, verbose=verbose)

@@ -7,6 +7,7 @@ from keras_jest.selection.draws import draw
 from keras_jest.selection.draws import fold_in
 from keras_jest.selection.draws import mark
 from keras_jest.selection.selection_policy import SelectionPolicy
+from keras_jest.selection.selection_policy import is_count
 
 
 @keras_jest_export("keras_jest.JointSelection")
@@ -61,9 +62,9 @@ class JointSelection(SelectionPolicy):
         gain=1.0,
     ):
         super().__init__(filter_ratio, sub_batch_size, score, gain)
-        if num_chunks < 1:
+        if not is_count(num_chunks):
             raise ValueError(
-                "`num_chunks` must be at least 1. "
+                "`num_chunks` must be an int of at least 1. "
                 f"Received: num_chunks={num_chunks}"
             )
         self.num_chunks = num_chunks

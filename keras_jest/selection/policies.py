@@ -19,10 +19,13 @@ def get(selection):
         return POLICIES[selection]()
     if selection is None:
         return None
-    if inspect.isclass(selection) or not hasattr(selection, "select"):
+    needed = ("select", "num_kept", "needs")
+    lacking = [name for name in needed if not hasattr(selection, name)]
+    if inspect.isclass(selection) or lacking:
         raise ValueError(
             f"`selection` must be one of {sorted(POLICIES)}, a "
             "`keras_jest.SelectionPolicy`, or None for plain training. "
             f"Received: selection={selection!r}"
+            + (f", which lacks {lacking}" if lacking else "")
         )
     return selection

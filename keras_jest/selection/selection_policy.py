@@ -1,5 +1,7 @@
 """The base of all policies: losses in, picks out."""
 
+import numbers
+
 import keras
 
 from keras_jest.api_export import keras_jest_export
@@ -12,8 +14,8 @@ class SelectionPolicy:
 
     A policy sees losses, and neither models nor data. To write one, subclass
     this and define `select` with `keras.ops`; to keep a memory between
-    steps, write a `keras.layers.Layer` with the same methods and give it to
-    the constructor of `JESTModel`.
+    steps, write a `keras.layers.Layer` with `num_kept`, `select` and `needs`,
+    and give it to the constructor of `JESTModel`.
 
     Args:
         filter_ratio: float in [0, 1), the share of the super-batch that is
@@ -55,10 +57,11 @@ class SelectionPolicy:
                 "dropped, at least 0 and below 1. "
                 f"Received: filter_ratio={filter_ratio}"
             )
-        if sub_batch_size is not None and sub_batch_size < 1:
+        if sub_batch_size is not None and not is_count(sub_batch_size):
             raise ValueError(
-                "`sub_batch_size` must be at least 1, or None to follow "
-                f"`filter_ratio`. Received: sub_batch_size={sub_batch_size}"
+                "`sub_batch_size` must be an int of at least 1, or None to "
+                "follow `filter_ratio`. "
+                f"Received: sub_batch_size={sub_batch_size}"
             )
         if not gain >= 0:
             raise ValueError(
@@ -115,3 +118,8 @@ class SelectionPolicy:
                 config["score"]
             )
         return cls(**config)
+
+
+def is_count(number):
+    """Whether a number of rows or chunks is a whole one, at least 1."""
+    return isinstance(number, numbers.Integral) and number >= 1

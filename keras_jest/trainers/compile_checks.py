@@ -3,6 +3,45 @@
 import keras
 
 
+def check_models(learner, reference):
+    """Raise if learner and reference are one, or share a part."""
+    if reference is learner:
+        raise ValueError(
+            "Learner and reference are the same object, so their losses "
+            "never differ. Make a second model and train it on good data, "
+            "or load it from a file. "
+            f"Received: learner=reference={learner}"
+        )
+    if reference is None:
+        return
+    own = {id(variable) for variable in learner.variables}
+    shared = [v.path for v in reference.variables if id(v) in own]
+    if shared:
+        raise ValueError(
+            "Learner and reference share variables, and the reference is "
+            "frozen: these would not be trained. Give the reference layers "
+            f"of its own. Received: shared variables={shared}"
+        )
+
+
+def check_seed(seed):
+    """Raise unless a seed fits into the int32 that draws are made of."""
+    if seed is not None and not -(2**31) <= seed < 2**31:
+        raise ValueError(
+            "`seed` must be an int from -2**31 to 2**31 - 1, or None for a "
+            f"random one. Received: seed={seed}"
+        )
+
+
+def check_loss_weights(loss_weights):
+    """Raise: there is one loss, and nothing to weight it against."""
+    if loss_weights is not None:
+        raise ValueError(
+            "A `JESTModel` has one loss, so `loss_weights` would do nothing. "
+            f"Received: loss_weights={loss_weights}. Leave it out."
+        )
+
+
 def check_loss(loss, score_loss, metrics):
     """Raise unless losses give one value per example and metrics fit them."""
     for name, value in (("loss", loss), ("score_loss", score_loss)):

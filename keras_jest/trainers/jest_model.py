@@ -7,18 +7,34 @@ import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.models.model_inputs import build_from_batch
+from keras_jest.models.model_inputs import model_inputs
 from keras_jest.selection import policies
 from keras_jest.trainers.backend import SelectingModel
 from keras_jest.trainers.compile_checks import check_first_super_batch
 from keras_jest.trainers.compile_checks import check_loss
+from keras_jest.trainers.compile_checks import check_loss_weights
+from keras_jest.trainers.compile_checks import check_models
 from keras_jest.trainers.compile_checks import check_policy
 from keras_jest.trainers.compile_checks import check_schedule
+from keras_jest.trainers.compile_checks import check_seed
 from keras_jest.trainers.data_loaders import with_tuples
-from keras_jest.trainers.model_inputs import build_from_batch
-from keras_jest.trainers.model_inputs import model_inputs
 from keras_jest.trainers.scoring import explained_sizes
 from keras_jest.trainers.select_rows import select_rows
 from keras_jest.trainers.selection_metrics import SelectionMetrics
+
+
+@contextlib.contextmanager
+def holding(model, **attributes):
+    """Give a model other attributes for a while."""
+    before = {name: getattr(model, name) for name in attributes}
+    try:
+        for name, value in attributes.items():
+            setattr(model, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(model, name, value)
 
 
 @keras_jest_export("keras_jest.JESTModel")
@@ -50,7 +66,8 @@ class JESTModel(SelectingModel):
         **kwargs: further arguments of `keras.Model`.
 
     Raises:
-        ValueError: if learner and reference are the same object.
+        ValueError: if learner and reference are the same object or share
+            variables, or the seed is no int32.
 
     Example:
 
@@ -89,24 +106,20 @@ class JESTModel(SelectingModel):
         # Pairs are float32 under every dtype policy.
         kwargs.setdefault("autocast", False)
         super().__init__(name=name, **kwargs)
-        if reference is learner:
-            raise ValueError(
-                "Learner and reference are the same object, so their losses "
-                "never differ. Train a reference on good data, or use "
-                "`keras.models.clone_model`. "
-                f"Received: learner=reference={learner}"
-            )
+        check_models(learner, reference)
+        check_seed(seed)
         self.learner = learner
         self.reference = reference
-        if reference is not None:
-            reference.trainable = False
+        self._freeze_reference()
         self.seed = random.randrange(2**31) if seed is None else int(seed)
         self.policy = policy
         self.draws = self.add_weight(
             shape=(), dtype="int", trainable=False, name="draws"
         )
         self.selection_metrics = SelectionMetrics(name="selection_metrics")
-        self.selection = None
+        self.selection = self.compiled_selection = None
+        self.score_loss = self.scoring_batch_size = self.last_step = None
+        self.first_step = 0
         self.recorder = None
         self._is_evaluating = False
         self._saw_super_batch = False
@@ -139,7 +152,9 @@ class JESTModel(SelectingModel):
                 `keras_jest.SelectionPolicy`, or `None` for plain training.
             score_loss: loss for scoring, where it is not the training loss.
             first_step: int, the first step in which rows are selected by
-                their scores. Before it, as many are drawn uniformly.
+                their scores. Before it, as many are drawn uniformly, and
+                nothing is scored: rows that are not finite go unnoticed.
+                Steps are counted over all calls of `fit` that select.
             last_step: int or `None`, the step before which selection by
                 score ends; `None` is never.
             scoring_batch_size: int or `None`. At how many rows the models
@@ -157,12 +172,14 @@ class JESTModel(SelectingModel):
             score_loss,
             kwargs.get("metrics") or kwargs.get("weighted_metrics"),
         )
+        check_loss_weights(kwargs.get("loss_weights"))
         check_schedule(first_step, last_step, scoring_batch_size)
         self.first_step = first_step
         self.last_step = last_step
         self.score_loss = score_loss
         self.scoring_batch_size = scoring_batch_size
-        self.selection = self._checked(selection)
+        self.selection = self.compiled_selection = self._checked(selection)
+        self._freeze_reference()
         super().compile(optimizer=optimizer, **kwargs)
         # Not given to Keras, which would look for one loss per output.
         self.loss = loss
@@ -184,7 +201,13 @@ class JESTModel(SelectingModel):
         """
         if "validation_data" in kwargs:
             kwargs["validation_data"] = with_tuples(kwargs["validation_data"])
-        with explained_sizes(), self._selecting_by(selection):
+        self._freeze_reference()
+        # An interrupted run does not tell callbacks that it ends.
+        held = {"recorder": self.recorder}
+        if selection != "compiled":
+            policy = self._checked(selection)
+            held.update(selection=policy, train_function=None)
+        with explained_sizes(), holding(self, **held):
             if self.train_function is None:
                 self._saw_super_batch = False
             history = super().fit(with_tuples(x), *args, **kwargs)
@@ -233,52 +256,36 @@ class JESTModel(SelectingModel):
         return self.selection_metrics.visible(logs, is_selecting)
 
     def evaluate(self, x=None, *args, **kwargs):
-        with self._evaluating():
+        with explained_sizes(), holding(self, _is_evaluating=True):
             return super().evaluate(with_tuples(x), *args, **kwargs)
 
     def test_on_batch(self, *args, **kwargs):
-        with self._evaluating():
+        with holding(self, _is_evaluating=True):
             return super().test_on_batch(*args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
-        return super().predict(with_tuples(x), *args, **kwargs)
+        with explained_sizes():
+            return super().predict(with_tuples(x), *args, **kwargs)
 
     @property
     def is_scheduled(self):
         return self.first_step > 0 or self.last_step is not None
+
+    def _freeze_reference(self):
+        # `model.trainable = True` thaws all that is in a model.
+        if self.reference is not None:
+            self.reference.trainable = False
 
     def _checked(self, selection):
         policy = policies.get(selection)
         check_policy(policy, self, self.is_scheduled)
         return policy
 
-    @contextlib.contextmanager
-    def _selecting_by(self, selection):
-        if selection == "compiled":
-            yield
-            return
-        compiled = self.selection
-        self.selection = self._checked(selection)
-        self.train_function = None
-        try:
-            yield
-        finally:
-            self.selection = compiled
-            self.train_function = None
-
-    @contextlib.contextmanager
-    def _evaluating(self):
-        self._is_evaluating = True
-        try:
-            yield
-        finally:
-            self._is_evaluating = False
-
     def get_compile_config(self):
         if not self.compiled:
             return {}
         config = super().get_compile_config()
-        selection = self.selection
+        selection = self.compiled_selection
         serialize = keras.saving.serialize_keras_object
         config.update(
             loss=serialize(self.loss),

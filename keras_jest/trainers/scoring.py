@@ -9,7 +9,7 @@ from keras_jest.losses.loss_given_set import LossGivenSet
 from keras_jest.losses.loss_given_set import given
 from keras_jest.losses.strips import join_strips
 from keras_jest.losses.strips import strips
-from keras_jest.trainers.model_inputs import model_inputs
+from keras_jest.models.model_inputs import model_inputs
 
 
 def score(model, x, y, loss, batch_size=None, role="model"):
@@ -87,13 +87,14 @@ def check_sizes(num_rows, num_kept):
 
 @contextlib.contextmanager
 def explained_sizes():
-    """Say what to do where JAX cannot lay a super-batch out."""
+    """Say what to do where JAX cannot lay a batch out."""
     try:
         yield
     except ValueError as error:
-        if "evenly divide" not in str(error):
+        is_distributed = keras.distribution.distribution() is not None
+        if not is_distributed or "evenly divide" not in str(error):
             raise
         raise ValueError(
-            "The devices do not divide a super-batch. Set `drop_remainder` "
+            "The devices do not divide a batch. Set `drop_remainder` "
             f"in the dataset, or another batch size. Received: {error}"
         ) from error

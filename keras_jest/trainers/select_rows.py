@@ -22,32 +22,34 @@ def select_rows(model, data):
     Returns:
         Tuple of the `b` examples to train on, in the same structure, and a
         dict about them: `picks`, their row numbers; `scores`, by how much
-        the learner's loss exceeds the reference's; and `key`, where the data
-        has one.
+        the learner's loss exceeds the reference's, 0 where nothing was
+        scored; and `key`, where the data has one.
     """
     data = keras.tree.map_structure(as_tensor, data)
     x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
     num_rows = keras.tree.flatten(x)[0].shape[0]
     check_sizes(num_rows, model.selection.num_kept(num_rows))
-    picks, scores = pick_rows(model, x, y, num_rows)
+    picks, scores, is_scored = pick_rows(model, x, y, num_rows)
+    check_picks(model.selection, picks, num_rows)
     picks, num_repeated = replace_nonfinite(picks, ops.isfinite(scores))
     chosen = {"picks": picks, "scores": ops.take(scores, picks)}
     if isinstance(x, dict) and "key" in x:
         chosen["key"] = ops.take(x["key"], picks, axis=0)
-    model.selection_metrics.update(scores, chosen["scores"], num_repeated)
+    model.selection_metrics.update(scores, picks, is_scored, num_repeated)
     model.draws.assign_add(1)
     return gather(data, picks), chosen
 
 
 def pick_rows(model, x, y, num_rows):
-    """Picks by score, or uniform ones outside the schedule."""
+    """Picks, scores and whether they count: not outside the schedule."""
     draws = ops.cast(model.draws, "int32")
     seed = fold_in(ops.convert_to_tensor(model.seed, "int32"), draws)
 
     def by_score():
         learner, reference = score_models(model, x, y, num_rows)
         picks = model.selection.select(learner, reference, seed)
-        return ops.cast(picks, "int32"), learner.values - reference.values
+        scores = learner.values - reference.values
+        return ops.cast(picks, "int32"), scores
 
     def uniformly():
         nothing = no_losses(num_rows)
@@ -55,11 +57,13 @@ def pick_rows(model, x, y, num_rows):
         policy = UniformSelection(sub_batch_size=size)
         return policy.select(nothing, nothing, seed), nothing.values
 
+    is_scored = bool(model.selection.needs)
     if not model.is_scheduled:
-        return by_score()
+        return *by_score(), is_scored
     last = 2**31 - 1 if model.last_step is None else model.last_step
     is_on = ops.logical_and(draws >= model.first_step, draws < last)
-    return ops.cond(is_on, by_score, uniformly)
+    is_scored = ops.logical_and(is_on, is_scored)
+    return *ops.cond(is_on, by_score, uniformly), is_scored
 
 
 def score_models(model, x, y, num_rows):
@@ -72,6 +76,17 @@ def score_models(model, x, y, num_rows):
         else no_losses(num_rows)
         for role, scorer in models.items()
     ]
+
+
+def check_picks(policy, picks, num_rows):
+    """Raise, while the step is traced, unless the count is the promised."""
+    num_kept = policy.num_kept(num_rows)
+    if tuple(picks.shape) != (num_kept,):
+        raise ValueError(
+            f"{type(policy).__name__}.select must return as many rows as its "
+            f"`num_kept({num_rows})` says, {num_kept}. "
+            f"Received: picks of shape {tuple(picks.shape)}"
+        )
 
 
 def as_tensor(array):

@@ -8,8 +8,9 @@ class SelectionMetrics(keras.layers.Layer):
     """Counts what was offered and what was kept, over an epoch.
 
     It holds the mean learnability of the super-batch and of what was kept,
-    the number of rows that are not finite, and, unseen, of places that had
-    to be filled by repeating rows.
+    over the steps that scored rows (0 if there were none); the number of
+    scored rows that are not finite; and, unseen, of places that had to be
+    filled by repeating rows.
     """
 
     SHOWN = ("learnability", "kept_learnability", "nonfinite_rows")
@@ -23,14 +24,15 @@ class SelectionMetrics(keras.layers.Layer):
         self.repeated_rows = keras.metrics.Sum("repeated_rows")
         self.built = True
 
-    def update(self, scores, kept_scores, num_repeated):
-        """Take in the scores of one super-batch and of what was kept."""
+    def update(self, scores, picks, is_scored, num_repeated):
+        """Take in the scores of one super-batch, and which were kept."""
         finite = ops.isfinite(scores)
-        weights = ops.cast(finite, "float32")
+        self.nonfinite_rows.update_state(1.0 - ops.cast(finite, "float32"))
+        weights = ops.cast(ops.logical_and(finite, is_scored), "float32")
         scores = ops.where(finite, scores, 0.0)
         self.learnability.update_state(scores, sample_weight=weights)
-        self.kept_learnability.update_state(kept_scores)
-        self.nonfinite_rows.update_state(1.0 - weights)
+        scores, weights = ops.take(scores, picks), ops.take(weights, picks)
+        self.kept_learnability.update_state(scores, sample_weight=weights)
         self.repeated_rows.update_state(ops.cast(num_repeated, "float32"))
 
     def visible(self, logs, is_selecting):

@@ -9,6 +9,8 @@ from keras_jest.callbacks import RetrievalEvaluation
 from keras_jest.evaluation import retrieval
 from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.models import DualEncoder
+from keras_jest.models import make_pairs
+from keras_jest.models import precompute
 
 
 def make_encoder():
@@ -47,3 +49,51 @@ def test_each_epoch_with_logs_of_the_final_weights(model, arrays):
     for name, value in expected.items():
         assert history[name][-1] == value
         assert callback.history[-1][name] == value
+
+
+def make_functional():
+    """A model that names its inputs and has no `input_keys`."""
+    inputs = {key: keras.Input((4,), name=key) for key in ("images", "texts")}
+    towers = [make_encoder()(tensor) for tensor in inputs.values()]
+    return keras.Model(inputs, make_pairs(*towers, 10.0, -10.0))
+
+
+def test_a_functional_model_gets_its_own_inputs(arrays):
+    arrays = {
+        "aaa": arrays["key"],
+        "images": arrays["images"],
+        "texts": arrays["token_ids"],
+    }
+    learner = make_functional()
+    model = JESTModel(learner, seed=0)
+    model.compile("sgd", loss=SigmoidContrastiveLoss(), selection=None)
+    callback = RetrievalEvaluation(arrays, ks=(5,))
+    model.fit(arrays, batch_size=8, verbose=0, callbacks=[callback])
+    own = {name: arrays[name] for name in ("images", "texts")}
+    expected = retrieval(learner.predict(own, verbose=0), ks=(5,))
+    assert callback.history == [{"step": 3, **expected}]
+    kept, _ = precompute(learner, arrays, dtype="float32", verbose=0)
+    np.testing.assert_allclose(
+        kept["reference_text_embedding"],
+        learner.predict(own, verbose=0)["text_embedding"],
+    )
+
+
+def test_a_missing_input_is_told_before_the_first_step(model, arrays):
+    callback = RetrievalEvaluation({"images": arrays["images"]})
+    with pytest.raises(ValueError, match="token_ids"):
+        model.fit(arrays, batch_size=8, verbose=0, callbacks=[callback])
+    assert int(model.optimizer.iterations) == 0
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch",
+    reason="torch has no steps_per_execution",
+)
+def test_steps_that_are_executed_together_all_count(model, arrays):
+    loss = SigmoidContrastiveLoss()
+    model.compile("sgd", loss=loss, selection=None, steps_per_execution=2)
+    callback = RetrievalEvaluation(arrays, ks=(1,), every=3)
+    model.fit(arrays, batch_size=3, epochs=2, verbose=0, callbacks=[callback])
+    # Eight steps an epoch, seen two at a time.
+    assert [row["step"] for row in callback.history] == [4, 6, 10, 12, 16]

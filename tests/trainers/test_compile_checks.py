@@ -8,6 +8,7 @@ from small_models import make_dual_encoder
 from small_models import make_labelled
 from small_models import make_model
 from small_models import make_pool
+from small_models import make_towers
 from small_models import weights_of
 
 from keras_jest import IndependentSelection
@@ -15,11 +16,25 @@ from keras_jest import JESTModel
 from keras_jest import JointSelection
 from keras_jest import UniformSelection
 from keras_jest.losses import SigmoidContrastiveLoss
+from keras_jest.models import DualEncoder
 
 
 class ScalarLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         return keras.ops.mean(y_pred)
+
+
+class NoNeeds(keras.layers.Layer):
+    def num_kept(self, num_rows):
+        return 1
+
+    def select(self, learner, reference, seed):
+        return keras.ops.zeros((1,), "int32")
+
+
+class TooFew(UniformSelection):
+    def select(self, learner, reference, seed):
+        return super().select(learner, reference, seed)[:3]
 
 
 @pytest.mark.parametrize(
@@ -34,6 +49,9 @@ class ScalarLoss(keras.losses.Loss):
         ({"first_step": -1}, r"first_step=-1"),
         ({"first_step": 5, "last_step": 5}, r"last_step=5"),
         ({"scoring_batch_size": 0}, r"scoring_batch_size=0"),
+        ({"loss_weights": [0.5]}, r"loss_weights=\[0.5\]"),
+        ({"seed": 2**31}, r"seed=2147483648"),
+        ({"selection": NoNeeds()}, r"lacks \['needs'\]"),
         ({"selection": InTurns()}, r"JESTModel\(\.\.\., policy=layer\)"),
     ],
 )
@@ -73,6 +91,23 @@ def test_learner_and_reference_are_the_same():
         JESTModel(learner, learner)
 
 
+def test_learner_and_reference_share_a_tower():
+    tower, texts = make_towers()
+    _, other_texts = make_towers()
+    learner, reference = (
+        DualEncoder(tower, texts),
+        DualEncoder(tower, other_texts),
+    )
+    with pytest.raises(ValueError, match="(?s)share variables.*kernel"):
+        JESTModel(learner, reference)
+
+
+def test_fit_before_compile():
+    model = JESTModel(make_dual_encoder(), make_dual_encoder(1.0))
+    with pytest.raises(ValueError, match="compile"):
+        fit(model, make_pool(), selection="joint")
+
+
 @pytest.mark.parametrize(
     ("policy", "kwargs", "message"),
     [
@@ -80,6 +115,8 @@ def test_learner_and_reference_are_the_same():
         (JointSelection, {"filter_ratio": -0.1}, "filter_ratio=-0.1"),
         (IndependentSelection, {"sub_batch_size": 0}, "sub_batch_size=0"),
         (JointSelection, {"num_chunks": 0}, "num_chunks=0"),
+        (JointSelection, {"num_chunks": 2.5}, "num_chunks=2.5"),
+        (UniformSelection, {"sub_batch_size": 12.8}, "sub_batch_size=12.8"),
     ],
 )
 def test_policies_refuse(policy, kwargs, message):
@@ -115,3 +152,9 @@ def test_a_loss_that_is_a_scalar():
         make_classifier(), make_classifier(1.0), loss=ScalarLoss()
     )
     check_that_nothing_is_trained(model, "one value per example", x, y=y)
+
+
+def test_a_policy_that_returns_another_number_than_it_says():
+    model = make_model(selection=TooFew(sub_batch_size=5))
+    message = r"num_kept\(20\)` says, 5. Received: picks of shape \(3,\)"
+    check_that_nothing_is_trained(model, message, make_pool())

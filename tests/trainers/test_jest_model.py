@@ -364,3 +364,43 @@ def test_the_learner_is_taken_away(tmp_path):
     learner = keras.saving.load_model(tmp_path / "learner.keras")
     assert_same_weights(learner, model.learner)
     assert_same_weights(learner.image_encoder, model.learner.image_encoder)
+
+
+def test_a_reference_that_was_thawed_is_frozen_again():
+    model = make_model(optimizer=keras.optimizers.AdamW(0.1, weight_decay=0.5))
+    before = weights_of(model.reference)
+    model.trainable = False
+    model.trainable = True
+    fit(model, make_pool())
+    assert not model.reference.trainable_variables
+    for old, new in zip(before, weights_of(model.reference), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+class Interrupt(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        self.model.recorder = self
+
+    def __call__(self, chosen):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_leaves_no_recorder_behind():
+    model = make_model()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, make_pool(), callbacks=[Interrupt()])
+    assert model.recorder is None
+
+
+class PlainPairsLoss(keras.losses.Loss):
+    """A user's loss on pairs that knows no `given`."""
+
+    def call(self, y_true, y_pred):
+        images, texts = y_pred["image_embedding"], y_pred["text_embedding"]
+        return 1.0 - keras.ops.sum(images * texts, axis=1)
+
+
+def test_a_loss_on_pairs_without_given():
+    model = make_model(loss=PlainPairsLoss())
+    logs = fit(model, make_pool())
+    assert logs["kept_learnability"] > logs["learnability"]

@@ -10,7 +10,7 @@ from small_models import weights_of
 
 from keras_jest import UniformSelection
 from keras_jest.models import Precomputed
-from keras_jest.trainers.model_inputs import model_inputs
+from keras_jest.models.model_inputs import model_inputs
 
 BATCH = {"aaa": 0, "images": 1, "token_ids": 2, "zzz": 3}
 

@@ -137,3 +137,20 @@ def test_mixed_precision(tmp_path):
     tower = loaded.learner.image_encoder
     assert tower.layers[-1].compute_dtype == "bfloat16"
     assert_same_weights(model, loaded)
+
+
+class Saved(keras.callbacks.Callback):
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.save(self.path)
+
+
+def test_a_checkpoint_made_under_an_override_keeps_what_was_compiled(tmp_path):
+    model = make_model(selection=IndependentSelection(0.7))
+    saved = Saved(tmp_path / "model.keras")
+    fit(model, make_pool(), selection=None, callbacks=[saved])
+    loaded = keras.saving.load_model(saved.path)
+    assert loaded.selection.filter_ratio == 0.7

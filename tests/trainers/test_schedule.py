@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 import pytest
 from counted import Counted
 from small_models import Recorder
@@ -59,3 +60,18 @@ def test_the_schedule_goes_on_over_several_fits():
         fit(model, make_pool(20))["learnability"] != [0] for _ in range(4)
     ]
     assert is_scored == [True, True, True, False]
+
+
+def test_steps_that_score_nothing_are_no_part_of_the_means():
+    """Three steps on the same rows; the first two score nothing."""
+    still = {"optimizer": keras.optimizers.SGD(0.0)}
+    expected = fit(make_model(**still), make_pool(20))
+    model = make_model(first_step=2, **still)
+    logs = [fit(model, make_pool(20)) for _ in range(2)]
+    assert [log["learnability"] for log in logs] == [[0], [0]]
+    model = make_model(first_step=1, **still)
+    twice = {name: [*rows, *rows] for name, rows in make_pool(20).items()}
+    logs = fit(model, {k: np.array(v) for k, v in twice.items()})
+    np.testing.assert_allclose(
+        logs["learnability"], expected["learnability"], rtol=1e-5
+    )

@@ -22,9 +22,8 @@ class SelectingModel(keras.Model):
         # Batches are fetched on the host: within Keras' own loop their size
         # is unknown, and how many rows to keep with it.
         if not self.run_eagerly:
-            step = tf.function(
-                step, jit_compile=self.jit_compile, autograph=False
-            )
+            options = {"jit_compile": self.jit_compile, "autograph": False}
+            step = tf.function(step, **options)
         step = self._autoconvert_optionals(step)
 
         def train_and_report(iterator):
@@ -34,8 +33,8 @@ class SelectingModel(keras.Model):
                 logs = step(data)
             if logs is None:
                 raise StopIteration
-            of_replica = strategy.experimental_local_results
-            logs = tf.nest.map_structure(lambda v: of_replica(v)[0], logs)
+            results = strategy.experimental_local_results
+            logs = tf.nest.map_structure(lambda v: results(v)[0], logs)
             return self.report(logs)
 
         self.train_function = train_and_report

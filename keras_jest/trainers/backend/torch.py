@@ -11,6 +11,9 @@ class SelectingModel(keras.Model):
         # Stopping gradients later would keep the super-batch's activations.
         with torch.no_grad():
             sub_batch, chosen = self.select(data)
+        # Keras clears the gradients of one variable of each path only.
+        for variable in self.trainable_variables:
+            variable.value.grad = None
         return {**super().train_step(sub_batch), "chosen": chosen}
 
     def make_train_function(self, force=False):
