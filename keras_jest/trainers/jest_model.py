@@ -205,8 +205,10 @@ class JESTModel(SelectingModel):
         # An interrupted run does not tell callbacks that it ends.
         held = {"recorder": self.recorder}
         if selection != "compiled":
-            policy = self._checked(selection)
-            held.update(selection=policy, train_function=None)
+            held["selection"] = self._checked(selection)
+            # Dropped before and after: as long as a compiled step lives,
+            # `jax.jit` takes it for every other step of this model.
+            self.train_function = held["train_function"] = None
         with explained_sizes(), holding(self, **held):
             if self.train_function is None:
                 self._saw_super_batch = False

@@ -397,7 +397,8 @@ class PlainPairsLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         images, texts = y_pred["image_embedding"], y_pred["text_embedding"]
-        return 1.0 - keras.ops.sum(images * texts, axis=1)
+        logits = keras.ops.sum(images * texts, axis=1) * y_pred["logit_scale"]
+        return keras.ops.softplus(-logits - y_pred["logit_bias"])
 
 
 def test_a_loss_on_pairs_without_given():

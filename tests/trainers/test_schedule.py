@@ -62,16 +62,14 @@ def test_the_schedule_goes_on_over_several_fits():
     assert is_scored == [True, True, True, False]
 
 
+def still(**kwargs):
+    return make_model(optimizer=keras.optimizers.SGD(0.0), **kwargs)
+
+
 def test_steps_that_score_nothing_are_no_part_of_the_means():
-    """Three steps on the same rows; the first two score nothing."""
-    still = {"optimizer": keras.optimizers.SGD(0.0)}
-    expected = fit(make_model(**still), make_pool(20))
-    model = make_model(first_step=2, **still)
-    logs = [fit(model, make_pool(20)) for _ in range(2)]
-    assert [log["learnability"] for log in logs] == [[0], [0]]
-    model = make_model(first_step=1, **still)
-    twice = {name: [*rows, *rows] for name, rows in make_pool(20).items()}
-    logs = fit(model, {k: np.array(v) for k, v in twice.items()})
-    np.testing.assert_allclose(
-        logs["learnability"], expected["learnability"], rtol=1e-5
-    )
+    pool = make_pool(20)
+    scored = fit(still(), pool)["learnability"]
+    assert fit(still(first_step=1), pool)["learnability"] == [0]
+    twice = {name: np.concatenate([rows, rows]) for name, rows in pool.items()}
+    logs = fit(still(first_step=1), twice)
+    np.testing.assert_allclose(logs["learnability"], scored, rtol=1e-5)
