@@ -29,6 +29,7 @@ from keras_jest import JESTModel
 from keras_jest import JointSelection
 from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.losses import SoftmaxContrastiveLoss
+from keras_jest.losses.sigmoid_contrastive_loss import columns
 from keras_jest.losses.strips import map_strips
 from keras_jest.models import SigLIP
 
@@ -98,8 +99,7 @@ def bare_products(policy, dtype):
 
 
 def with_chosen(images, texts, chunk):
-    chosen_images = ops.transpose(images[chunk])
-    chosen_texts = ops.transpose(texts[chunk])
+    chosen_images, chosen_texts = columns(images[chunk]), columns(texts[chunk])
 
     def of_strip(strip):
         images, texts = strip

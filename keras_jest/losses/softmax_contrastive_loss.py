@@ -74,9 +74,13 @@ class SoftmaxContrastiveLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         del y_true
-        images, texts = factors(check_pairs(y_pred))
+        pairs = check_pairs(y_pred)
+        images, texts = factors(pairs)
+        # It cancels, but a bias that is trained should have a gradient: 0.
+        bias = pairs["logit_bias"]
         logits = ops.matmul(images, ops.transpose(texts))
-        own = ops.sum(images * texts, axis=1)
+        logits = logits + ops.expand_dims(bias, 1)
+        own = ops.sum(images * texts, axis=1) + bias
         over_texts = ops.logsumexp(logits, axis=1)
         over_images = ops.logsumexp(logits, axis=0)
         return 0.5 * (over_texts + over_images) - own
@@ -90,7 +94,8 @@ class SoftmaxContrastiveLoss(keras.losses.Loss):
 
         Returns:
             A `LossGivenSet`. With nothing chosen there is no denominator
-            and its values are `-logit_ii`.
+            and its values are `-logit_ii`, without the bias, which a
+            softmax does not see.
         """
         del y_true
         images, texts = factors(check_pairs(y_pred))
