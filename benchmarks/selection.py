@@ -29,7 +29,7 @@ from keras_jest import JESTModel
 from keras_jest import JointSelection
 from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.losses import SoftmaxContrastiveLoss
-from keras_jest.losses.sigmoid_contrastive_loss import columns
+from keras_jest.losses.sigmoid_contrastive_loss import pad_columns
 from keras_jest.losses.strips import map_strips
 from keras_jest.models import SigLIP
 
@@ -99,7 +99,11 @@ def bare_products(policy, dtype):
 
 
 def with_chosen(images, texts, chunk):
-    chosen_images, chosen_texts = columns(images[chunk]), columns(texts[chunk])
+    chosen_images, chosen_texts, _ = pad_columns(
+        ops.transpose(images[chunk]),
+        ops.transpose(texts[chunk]),
+        ops.zeros(chunk.stop - chunk.start),
+    )
 
     def of_strip(strip):
         images, texts = strip

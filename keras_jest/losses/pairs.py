@@ -41,23 +41,43 @@ def check_pairs(pairs):
     return pairs
 
 
-def factors(pairs):
-    """Write the logits as one product: `images @ texts.T + bias`.
+def embeddings(pairs):
+    return pairs["image_embedding"], pairs["text_embedding"]
 
-    The bias takes no column of the product, since it would make its width
-    odd and the product slower, and a softmax does not see it.
+
+def scaled_images(pairs):
+    """`images`, so that `images @ texts.T + bias` are the logits: `(n, d)`."""
+    scale = ops.expand_dims(pairs["logit_scale"], 1)
+    return pairs["image_embedding"] * scale
+
+
+def own_logits(pairs):
+    """The logit of each pair with itself, `(n,)`; NaN where not finite."""
+    images, texts = embeddings(pairs)
+    logits = ops.sum(images * texts, axis=1) * pairs["logit_scale"]
+    logits = logits + pairs["logit_bias"]
+    return ops.where(ops.isfinite(logits), logits, float("nan"))
+
+
+def chosen_columns(pairs, picks):
+    """What candidates are multiplied by for their logits with chosen pairs.
+
+    The scale is that of the chosen pairs: it is the same for all, and a
+    scaled copy of all candidates would double the memory of selection.
 
     Args:
-        pairs: dict of float32 tensors, see `check_pairs`.
+        pairs: dict of tensors, `n` rows.
+        picks: int32 tensor of shape `(k,)`, the chosen rows.
 
     Returns:
-        Tuple `(images, texts)` of tensors of shape `(n, d)`.
+        Tuple `(images, texts)` of tensors of shape `(d, k)`, of the type of
+        the embeddings.
     """
-    scale = ops.expand_dims(pairs["logit_scale"], 1)
-    return pairs["image_embedding"] * scale, pairs["text_embedding"]
+    scale = ops.expand_dims(ops.take(pairs["logit_scale"], picks), 1)
 
+    def columns(embedding):
+        chosen = ops.multiply(ops.take(embedding, picks, axis=0), scale)
+        return ops.cast(ops.transpose(chosen), embedding.dtype)
 
-def own_logits(images, texts, bias=0.0):
-    """The logit of each pair with itself, `(n,)`; NaN where not finite."""
-    logits = ops.sum(images * texts, axis=1) + bias
-    return ops.where(ops.isfinite(logits), logits, float("nan"))
+    images, texts = embeddings(pairs)
+    return columns(images), columns(texts)

@@ -8,8 +8,10 @@ from keras import ops
 from keras_jest.api_export import keras_jest_export
 from keras_jest.losses.loss_given_set import LossGivenSet
 from keras_jest.losses.pairs import check_pairs
-from keras_jest.losses.pairs import factors
+from keras_jest.losses.pairs import chosen_columns
+from keras_jest.losses.pairs import embeddings
 from keras_jest.losses.pairs import own_logits
+from keras_jest.losses.pairs import scaled_images
 from keras_jest.losses.strips import map_strips
 from keras_jest.losses.strips import softplus
 
@@ -75,7 +77,7 @@ class SoftmaxContrastiveLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         del y_true
         pairs = check_pairs(y_pred)
-        images, texts = factors(pairs)
+        images, texts = scaled_images(pairs), pairs["text_embedding"]
         # It cancels, but a bias that is trained should have a gradient: 0.
         bias = pairs["logit_bias"]
         logits = ops.matmul(images, ops.transpose(texts))
@@ -98,12 +100,12 @@ class SoftmaxContrastiveLoss(keras.losses.Loss):
             softmax does not see.
         """
         del y_true
-        images, texts = factors(check_pairs(y_pred))
-        own = own_logits(images, texts)
+        pairs = check_pairs(y_pred)
+        own = own_logits({**pairs, "logit_bias": 0.0})
         if self.form == "exact":
-            return ExactSoftmaxLossGivenSet(-own, images, texts, own, None)
+            return ExactSoftmaxLossGivenSet(-own, pairs, own, None)
         nothing = ops.full_like(own, -float("inf"))
-        return SoftmaxLossGivenSet(-own, images, texts, own, nothing, nothing)
+        return SoftmaxLossGivenSet(-own, pairs, own, nothing, nothing)
 
     def get_config(self):
         return {**super().get_config(), "form": self.form}
@@ -113,15 +115,13 @@ class SoftmaxContrastiveLoss(keras.losses.Loss):
 class SoftmaxLossGivenSet(LossGivenSet):
     """The listing's form: candidates against the chosen pairs alone."""
 
-    images: object
-    texts: object
+    pairs: dict
     own: object
     over_texts: object
     over_images: object
 
     def add(self, picks):
-        chosen_images = ops.transpose(ops.take(self.images, picks, axis=0))
-        chosen_texts = ops.transpose(ops.take(self.texts, picks, axis=0))
+        chosen_images, chosen_texts = chosen_columns(self.pairs, picks)
 
         def log_sums(strip):
             images, texts = strip
@@ -130,7 +130,7 @@ class SoftmaxLossGivenSet(LossGivenSet):
                 ops.logsumexp(ops.matmul(texts, chosen_images), axis=1),
             )
 
-        of_texts, of_images = map_strips(log_sums, (self.images, self.texts))
+        of_texts, of_images = map_strips(log_sums, embeddings(self.pairs))
         over_texts = log_add(self.over_texts, of_texts)
         over_images = log_add(self.over_images, of_images)
         return dataclasses.replace(
@@ -145,32 +145,31 @@ class SoftmaxLossGivenSet(LossGivenSet):
 class ExactSoftmaxLossGivenSet(LossGivenSet):
     """The change of the set's summed loss if the candidate joins it."""
 
-    images: object
-    texts: object
+    pairs: dict
     own: object
     picks: object
 
     def add(self, picks):
         if self.picks is not None:
             picks = ops.concatenate([self.picks, picks])
-        chosen_images = ops.take(self.images, picks, axis=0)
-        chosen_texts = ops.take(self.texts, picks, axis=0)
-        among = ops.matmul(chosen_images, ops.transpose(chosen_texts))
-        as_image = self._change(self.images, chosen_texts)
-        as_text = self._change(self.texts, chosen_images)
-        back = self._back(self.texts, chosen_images, among, axis=1)
-        back = back + self._back(self.images, chosen_texts, among, axis=0)
+        images, texts = embeddings(self.pairs)
+        chosen_images, chosen_texts = chosen_columns(self.pairs, picks)
+        among = ops.matmul(ops.take(images, picks, axis=0), chosen_texts)
+        as_image = self._change(images, chosen_texts)
+        as_text = self._change(texts, chosen_images)
+        back = self._back(texts, chosen_images, among, axis=1)
+        back = back + self._back(images, chosen_texts, among, axis=0)
         values = 0.5 * (as_image + as_text + back) - self.own
         return dataclasses.replace(self, values=values, picks=picks)
 
     def _change(self, candidates, chosen):
         """Log-sum-exp of each candidate over the chosen and its own pair."""
-        logits = ops.matmul(candidates, ops.transpose(chosen))
+        logits = ops.matmul(candidates, chosen)
         return log_add(ops.logsumexp(logits, axis=1), self.own)
 
     def _back(self, candidates, chosen, among, axis):
         """What each candidate adds to the losses of the chosen."""
-        logits = ops.matmul(candidates, ops.transpose(chosen))
+        logits = ops.matmul(candidates, chosen)
         return ops.sum(softplus(logits - ops.logsumexp(among, axis=axis)), 1)
 
 
