@@ -96,16 +96,17 @@ class SoftmaxContrastiveLoss(keras.losses.Loss):
 
         Returns:
             A `LossGivenSet`. With nothing chosen there is no denominator
-            and its values are `-logit_ii`, without the bias, which a
-            softmax does not see.
+            and its values are `-logit_ii`.
         """
         del y_true
         pairs = check_pairs(y_pred)
-        own = own_logits({**pairs, "logit_bias": 0.0})
+        values = -own_logits(pairs)
+        # From the first pick on the bias cancels.
+        own = -values - pairs["logit_bias"]
         if self.form == "exact":
-            return ExactSoftmaxLossGivenSet(-own, pairs, own, None)
+            return ExactSoftmaxLossGivenSet(values, pairs, own, None)
         nothing = ops.full_like(own, -float("inf"))
-        return SoftmaxLossGivenSet(-own, pairs, own, nothing, nothing)
+        return SoftmaxLossGivenSet(values, pairs, own, nothing, nothing)
 
     def get_config(self):
         return {**super().get_config(), "form": self.form}

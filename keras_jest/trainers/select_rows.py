@@ -67,14 +67,13 @@ def pick_rows(model, x, y, num_rows):
 
 
 def score_models(model, x, y, num_rows):
-    """Losses of learner and reference, zeros for one that is not needed."""
+    """Losses of every scorer, zeros for one that is not needed."""
     loss = model.score_loss or model.loss
-    models = {"learner": model.learner, "reference": model.reference}
     return [
         score(scorer, x, y, loss, model.scoring_batch_size, role)
         if role in model.selection.needs
         else no_losses(num_rows)
-        for role, scorer in models.items()
+        for role, scorer in model.scorers.items()
     ]
 
 

@@ -87,3 +87,43 @@ def test_jest_tar_shards(tmp_path):
     assert result["examples_scored"] == 3 * 32
     assert result["settings"]["selection"] == "joint"
     assert 0 <= result["metrics"]["image_to_text_recall@10"] <= 1
+    assert set(result) >= {
+        "seconds",
+        "reference_seconds",
+        "reference_examples_trained",
+        "bad_records",
+        "backend",
+    }
+    assert result["settings"]["filter_ratio"] == 0.5
+    assert result["settings"]["seed"] == 1
+
+
+def test_jest_tar_shards_on_the_shared_shards(tmp_path, shared_data):
+    """One folder a split; 2 of the 10 shards of the pool, for time."""
+    folders = {}
+    for name, pattern in (
+        ("pool", "pictograms_web30/web30-0000[01].tar"),
+        ("curated", "pictograms/curated-*.tar"),
+        ("test", "pictograms/test-*.tar"),
+    ):
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+        for shard in shared_data.glob(pattern):
+            (folders[name] / shard.name).write_bytes(shard.read_bytes())
+    output = run(
+        "examples/vision_language/jest_tar_shards.py",
+        folders["pool"],
+        "--reference-shards",
+        folders["curated"],
+        "--test-shards",
+        folders["test"],
+        *"--selection joint --filter-ratio 0.8 --sub-batch-size 8".split(),
+        *"--steps 2 --reference-steps 2 --image-size 16".split(),
+        "--json",
+        tmp_path / "result.json",
+        folder=tmp_path,
+    )
+    assert "pool 4000, test 1881" in output
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["bad_records"] == {}
+    assert result["examples_scored"] == 2 * 40

@@ -91,11 +91,26 @@ def test_the_order_and_the_chunks_of_the_picks_do_not_matter():
     np.testing.assert_allclose(at_once, one_by_one, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("form", ["paper", "exact"])
+def test_a_bias_only_counts_while_nothing_is_chosen(form):
+    pairs, biased = (random_pairs(NUM_PAIRS, bias=bias) for bias in (0.0, -4.0))
+    loss = SoftmaxContrastiveLoss(form)
+    np.testing.assert_allclose(
+        given_values(loss, biased), given_values(loss, pairs) + 4.0, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        given_values(loss, biased, [3, 0]),
+        given_values(loss, pairs, [3, 0]),
+        rtol=3e-5,
+        atol=1e-5,
+    )
+
+
 def test_given_over_several_strips_equals_the_oracle():
-    pairs = random_pairs(2050, bias=0.0)
-    picks = [4, 2049, 77, 1024]
+    pairs = random_pairs(4100, bias=0.0)
+    picks = [4, 4099, 77, 2048]
     values = given_values(SoftmaxContrastiveLoss(), pairs, picks)
-    some = np.setdiff1d(np.arange(0, 2050, 29), picks)
+    some = np.setdiff1d(np.arange(0, 4100, 59), picks)
     rows = [*picks, *some]
     few = {key: pairs[key][rows] for key in pairs}
     expected = softmax_given(few, range(len(picks)), "paper")[len(picks) :]

@@ -7,6 +7,9 @@ from check_layer import check_layer
 from check_layer import make_with_policy
 from check_layer import to_numpy
 
+from keras_jest import IndependentSelection
+from keras_jest import JESTModel
+from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.models import HubDualEncoder
 
 keras_hub = pytest.importorskip("keras_hub")
@@ -154,6 +157,46 @@ def test_clip_has_no_bias():
 def test_other_models_are_refused():
     with pytest.raises(ValueError, match="Received: Sequential"):
         HubDualEncoder(keras.Sequential([keras.layers.Dense(2)]))
+
+
+def test_scale_and_bias_come_back_from_a_file(tmp_path):
+    model = HubDualEncoder(siglip(), logit_scale=17.3, logit_bias=-8.2)
+    expected = to_numpy(model(batch()))
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    pairs = to_numpy(again(batch()))
+    np.testing.assert_allclose(pairs["logit_scale"], 17.3, rtol=1e-5)
+    np.testing.assert_allclose(pairs["logit_bias"], -8.2, rtol=1e-5)
+    for name in expected:
+        np.testing.assert_allclose(pairs[name], expected[name], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_two_of_them_are_learner_and_reference():
+    """Keras gives their variables equal paths, and torch minds that."""
+    learner, reference = (HubDualEncoder(siglip()) for _ in range(2))
+    for number, weight in enumerate(reference.trainable_weights):
+        weight.assign(weight + 0.01 * (number % 3))
+    plain = HubDualEncoder(siglip())
+    plain.set_weights(learner.get_weights())
+    before = [to_numpy(weight) for weight in reference.weights]
+    losses = []
+    for encoder, other in ((learner, reference), (plain, None)):
+        model = JESTModel(encoder, other, seed=0)
+        model.compile(
+            keras.optimizers.SGD(0.05),
+            loss=SigmoidContrastiveLoss(),
+            # All rows are kept, and yet both models score them.
+            selection=IndependentSelection(0.0) if other else None,
+        )
+        logs = [
+            model.train_on_batch(batch(8), return_dict=True) for _ in range(3)
+        ]
+        losses.append([float(of_step["loss"]) for of_step in logs])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+    assert losses[0][2] < losses[0][0]
+    for weight, old in zip(reference.weights, before, strict=True):
+        np.testing.assert_array_equal(to_numpy(weight), old)
 
 
 def test_missing_keras_hub_is_told(monkeypatch):

@@ -405,3 +405,34 @@ def test_a_loss_on_pairs_without_given():
     model = make_model(loss=PlainPairsLoss())
     logs = fit(model, make_pool())
     assert logs["kept_learnability"] > logs["learnability"]
+
+
+def test_class_weight_reaches_the_training_and_not_the_scores():
+    x, y, _ = make_labelled(20)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    models = [
+        make_model(make_classifier(), make_classifier(1.0), loss=loss)
+        for _ in range(2)
+    ]
+    recorders = [Recorder(model) for model in models]
+    weights = {0: 0.25, 1: 1.0, 2: 3.0}
+    fit(models[0], x, y=y, class_weight=weights)
+    rows = np.array([weights[label] for label in y], "float32")
+    fit(models[1], x, y=y, sample_weight=rows)
+    unweighted = make_model(make_classifier(), make_classifier(1.0), loss=loss)
+    recorder = Recorder(unweighted)
+    fit(unweighted, x, y=y)
+    assert recorders[0].picks == recorders[1].picks == recorder.picks
+    assert_same_weights(models[0], models[1], rtol=1e-6, atol=1e-7)
+    first, other = weights_of(models[0].learner), weights_of(unweighted.learner)
+    assert np.abs(first[0] - other[0]).max() > 1e-3
+
+
+def test_validation_split_and_initial_epoch():
+    model = make_model()
+    pool = make_pool(50)
+    history = fit(model, pool, validation_split=0.2, epochs=3, initial_epoch=1)
+    assert int(model.draws) == 4  # Two epochs of the first 40 rows.
+    assert len(history["val_loss"]) == 2
+    expected = model.evaluate(make_pool(10, first=40), verbose=0, batch_size=20)
+    np.testing.assert_allclose(history["val_loss"][-1], expected, rtol=1e-5)

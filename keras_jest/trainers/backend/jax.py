@@ -3,37 +3,33 @@
 import keras
 
 
-class SelectingModel(keras.Model):
-    """Trains on what `select` keeps."""
+def train_step(model, keras_step, state, data):
+    trainable, non_trainable, optimizer, metrics = state
+    values = [*trainable, *non_trainable, *metrics]
+    others, counters = model.non_trainable_variables, model.metrics_variables
+    variables = [*model.trainable_variables, *others, *counters]
+    with keras.StatelessScope(zip(variables, values, strict=True)) as scope:
+        sub_batch, chosen = model.select(data)
+    non_trainable, metrics = (
+        [scope.get_current_value(variable) for variable in group]
+        for group in (others, counters)
+    )
+    state = (trainable, non_trainable, optimizer, metrics)
+    logs, state = keras_step(state, sub_batch)
+    return {**logs, "chosen": chosen}, state
 
-    def train_step(self, state, data):
-        trainable, non_trainable, optimizer, metrics = state
-        values = [*trainable, *non_trainable, *metrics]
-        others, counters = self.non_trainable_variables, self.metrics_variables
-        variables = [*self.trainable_variables, *others, *counters]
-        with keras.StatelessScope(zip(variables, values, strict=True)) as scope:
-            sub_batch, chosen = self.select(data)
-        non_trainable, metrics = (
-            [scope.get_current_value(variable) for variable in group]
-            for group in (others, counters)
-        )
-        state = (trainable, non_trainable, optimizer, metrics)
-        logs, state = super().train_step(state, sub_batch)
-        return {**logs, "chosen": chosen}, state
 
-    def make_train_function(self, force=False):
-        if self.train_function is not None and not force:
-            return
-        super().make_train_function(force)
-        train_function = self.train_function
-        groups = ("trainable", "non_trainable", "optimizer", "metrics")
+def make_train_function(model, keras_make):
+    keras_make(force=True)
+    train_function = model.train_function
+    groups = ("trainable", "non_trainable", "optimizer", "metrics")
 
-        def train_and_report(state, iterator):
-            self._jax_state = {  # What Keras puts back if this step fails.
-                f"{group}_variables": values
-                for group, values in zip(groups, state, strict=True)
-            }
-            logs, state = train_function(state, iterator)
-            return self.report(logs), state
+    def train_and_report(state, iterator):
+        model._jax_state = {  # What Keras puts back if this step fails.
+            f"{group}_variables": values
+            for group, values in zip(groups, state, strict=True)
+        }
+        logs, state = train_function(state, iterator)
+        return model.report(logs), state
 
-        self.train_function = train_and_report
+    return train_and_report

@@ -1,3 +1,9 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
 import keras
 import pytest
 from small_models import Recorder
@@ -38,3 +44,22 @@ def test_a_strategy_of_one_device_changes_nothing():
         other = make_model()
     fit(other, make_pool())
     assert_same_weights(model, other, rtol=1e-6, atol=1e-7)
+
+
+def test_each_of_two_replicas_selects_from_its_own_part():
+    script = pathlib.Path(__file__).with_name("run_on_two_replicas.py")
+    root = script.parents[3]
+    paths = [str(root), str(script.parents[1])]
+    process = subprocess.run(
+        [sys.executable, str(script)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    run = json.loads(process.stdout.splitlines()[-1])
+    assert run["num_replicas"] == 2
+    assert run["draws"] == 2
+    assert run["distance"] < 1e-5
+    assert run["moved"] > 1e-3
