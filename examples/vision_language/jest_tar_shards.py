@@ -148,7 +148,7 @@ policies = {
     "uniform": keras_jest.UniformSelection,
 }
 reference, policy, batch_size = None, None, args.sub_batch_size
-start = time.time()
+start, reference_seconds = time.time(), 0.0
 if args.selection != "none":
     policy = policies[args.selection](
         filter_ratio=args.filter_ratio, sub_batch_size=args.sub_batch_size
@@ -160,7 +160,7 @@ if needs_reference:
     train(
         reference, None, good, None, args.sub_batch_size, args.reference_steps
     )
-reference_seconds = time.time() - start
+    reference_seconds = time.time() - start
 learner = make_model(args.seed)
 logs = train(learner, reference, pool, policy, batch_size, args.steps)
 

@@ -57,8 +57,11 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         self._first_step = self._step
 
     def on_train_batch_end(self, batch, logs=None):
-        # With `steps_per_execution` above 1 only every few are seen.
-        before, self._step = self._step, self._first_step + batch + 1
+        # With `steps_per_execution` above 1 only every few are seen, and
+        # the last execution may end early.
+        steps = self.params.get("steps") or float("inf")
+        before = self._step
+        self._step = self._first_step + min(batch + 1, steps)
         every = self.every
         if every is not None and self._step // every > before // every:
             self._evaluate()

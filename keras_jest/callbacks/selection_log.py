@@ -62,10 +62,7 @@ class SelectionLog(keras.callbacks.Callback):
             ) from error
         self.path = str(path)
         self.rows_at_a_time = rows_at_a_time
-        self._writer = None
-        self._waiting = []
-        self._num_waiting = 0
-        self._step = 0
+        self._forget()
 
     def on_train_begin(self, logs=None):
         model = self.model
@@ -80,12 +77,23 @@ class SelectionLog(keras.callbacks.Callback):
                 "last step of an execution is seen. Received: "
                 f"steps_per_execution={model.steps_per_execution}"
             )
-        self._step = 0
+        # An interrupted run does not tell callbacks that it ends.
+        self._close()
+        self._forget()
         model.recorder = self._record
 
     def on_train_end(self, logs=None):
         self._flush()
         self.model.recorder = None
+        self._close()
+
+    def _forget(self):
+        self._writer = None
+        self._waiting = []
+        self._num_waiting = 0
+        self._step = 0
+
+    def _close(self):
         if self._writer is not None:
             self._writer.close()
             self._writer = None

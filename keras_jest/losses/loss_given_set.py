@@ -82,7 +82,9 @@ def given(loss, y_pred, y_true=None):
     y_pred = keras.tree.map_structure(
         lambda array: ops.cast(ops.convert_to_tensor(array), "float32"), y_pred
     )
-    y_true = () if y_true is None else ops.convert_to_tensor(y_true)
+    y_true = keras.tree.map_structure(
+        ops.convert_to_tensor, () if y_true is None else y_true
+    )
     values = loss.call(y_true, y_pred)
     if len(values.shape) == 0:
         raise ValueError(

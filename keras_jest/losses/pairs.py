@@ -42,6 +42,7 @@ def check_pairs(pairs):
 
 
 def embeddings(pairs):
+    """The embeddings of images and of texts, both `(n, d)`."""
     return pairs["image_embedding"], pairs["text_embedding"]
 
 
@@ -51,12 +52,15 @@ def scaled_images(pairs):
     return pairs["image_embedding"] * scale
 
 
-def own_logits(pairs):
-    """The logit of each pair with itself, `(n,)`; NaN where not finite."""
+def own_similarities(pairs):
+    """The logit of each pair with itself, without the bias: `(n,)`."""
     images, texts = embeddings(pairs)
-    logits = ops.sum(images * texts, axis=1) * pairs["logit_scale"]
-    logits = logits + pairs["logit_bias"]
-    return ops.where(ops.isfinite(logits), logits, float("nan"))
+    return ops.sum(images * texts, axis=1) * pairs["logit_scale"]
+
+
+def nan_unless_finite(values):
+    """Make infinities NaN: the loss of an infinite logit may be 0."""
+    return ops.where(ops.isfinite(values), values, float("nan"))
 
 
 def chosen_columns(pairs, picks):

@@ -10,7 +10,8 @@ from keras_jest.losses.loss_given_set import LossGivenSet
 from keras_jest.losses.pairs import check_pairs
 from keras_jest.losses.pairs import chosen_columns
 from keras_jest.losses.pairs import embeddings
-from keras_jest.losses.pairs import own_logits
+from keras_jest.losses.pairs import nan_unless_finite
+from keras_jest.losses.pairs import own_similarities
 from keras_jest.losses.pairs import scaled_images
 from keras_jest.losses.strips import map_strips
 from keras_jest.losses.strips import softplus
@@ -78,14 +79,12 @@ class SoftmaxContrastiveLoss(keras.losses.Loss):
         del y_true
         pairs = check_pairs(y_pred)
         images, texts = scaled_images(pairs), pairs["text_embedding"]
-        # It cancels, but a bias that is trained should have a gradient: 0.
-        bias = pairs["logit_bias"]
         logits = ops.matmul(images, ops.transpose(texts))
-        logits = logits + ops.expand_dims(bias, 1)
-        own = ops.sum(images * texts, axis=1) + bias
         over_texts = ops.logsumexp(logits, axis=1)
         over_images = ops.logsumexp(logits, axis=0)
-        return 0.5 * (over_texts + over_images) - own
+        losses = 0.5 * (over_texts + over_images) - own_similarities(pairs)
+        # It cancels, but a bias that is trained should have a gradient: 0.
+        return losses + 0.0 * pairs["logit_bias"]
 
     def given(self, y_pred, y_true=None):
         """The loss of each pair inside a set that is still empty.
@@ -100,9 +99,9 @@ class SoftmaxContrastiveLoss(keras.losses.Loss):
         """
         del y_true
         pairs = check_pairs(y_pred)
-        values = -own_logits(pairs)
         # From the first pick on the bias cancels.
-        own = -values - pairs["logit_bias"]
+        own = nan_unless_finite(own_similarities(pairs))
+        values = -(own + pairs["logit_bias"])
         if self.form == "exact":
             return ExactSoftmaxLossGivenSet(values, pairs, own, None)
         nothing = ops.full_like(own, -float("inf"))

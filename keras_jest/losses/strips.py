@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 
-def strips(rows, num_rows_per_strip=4096):
+def strips(rows, num_rows_per_strip):
     """Cut `(n, ...)` rows into `(num_strips, rows_per_strip, ...)`.
 
     Under `DataParallel` row `i` goes to strip `i % num_strips`, so that every

@@ -30,7 +30,7 @@ def model_inputs(model, inputs, role="model"):
     if missing:
         raise ValueError(
             f"The {role} needs inputs that the batch lacks: {missing}. "
-            f"Received a batch with the keys {sorted(inputs)}. Rename the "
+            f"Received: a batch with the keys {sorted(inputs)}. Rename the "
             "arrays of the dataset or the inputs of the model."
         )
     return keras.tree.map_structure(inputs.get, structure)

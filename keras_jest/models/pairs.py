@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.models.model_inputs import model_inputs
 
 
 @keras_jest_export("keras_jest.models.make_pairs")
@@ -59,14 +60,8 @@ def _unit_rows(embedding):
 
 def take_inputs(model, inputs):
     """Return what `model.input_keys` names: an order would not be safe."""
-    missing = [key for key in model.input_keys if key not in inputs]
-    if missing:
-        raise ValueError(
-            f"'{model.name}' needs the inputs {list(model.input_keys)} in a "
-            f"batch. Received: a batch with {sorted(inputs)}. Rename the "
-            "entries of the batch, or name its own as `input_keys`."
-        )
-    return tuple(inputs[key] for key in model.input_keys)
+    named = model_inputs(model, inputs, f"model '{model.name}'")
+    return tuple(named[key] for key in model.input_keys)
 
 
 def pairs_shape(image_shape, text_shape):

@@ -26,6 +26,6 @@ def get(selection):
             f"`selection` must be one of {sorted(POLICIES)}, a "
             "`keras_jest.SelectionPolicy`, or None for plain training. "
             f"Received: selection={selection!r}"
-            + (f", which lacks {lacking}" if lacking else "")
+            + (f", which lacks {lacking}" if 0 < len(lacking) < 3 else "")
         )
     return selection

@@ -1,6 +1,10 @@
-"""What `JESTModel` refuses, before anything is trained."""
+"""What a selecting model refuses, before anything is trained."""
+
+import numbers
 
 import keras
+
+from keras_jest.selection.selection_policy import is_count
 
 
 def check_models(learner, reference):
@@ -14,8 +18,14 @@ def check_models(learner, reference):
         )
     if reference is None:
         return
-    own = {id(variable) for variable in learner.variables}
+    own = {id(variable) for variable in learner.trainable_variables}
     shared = [v.path for v in reference.variables if id(v) in own]
+    own = {id(layer) for layer in learner._flatten_layers()}
+    shared += [
+        f"those of {layer.name}, not built yet"
+        for layer in reference._flatten_layers()
+        if id(layer) in own and not layer.built
+    ]
     if shared:
         raise ValueError(
             "Learner and reference share variables, and the reference is "
@@ -26,7 +36,10 @@ def check_models(learner, reference):
 
 def check_seed(seed):
     """Raise unless a seed fits into the int32 that draws are made of."""
-    if seed is not None and not -(2**31) <= seed < 2**31:
+    if seed is None:
+        return
+    is_int = isinstance(seed, numbers.Integral)
+    if not is_int or not -(2**31) <= seed < 2**31:
         raise ValueError(
             "`seed` must be an int from -2**31 to 2**31 - 1, or None for a "
             f"random one. Received: seed={seed}"
@@ -37,7 +50,7 @@ def check_loss_weights(loss_weights):
     """Raise: there is one loss, and nothing to weight it against."""
     if loss_weights is not None:
         raise ValueError(
-            "A `JESTModel` has one loss, so `loss_weights` would do nothing. "
+            "There is one loss, so `loss_weights` would do nothing. "
             f"Received: loss_weights={loss_weights}. Leave it out."
         )
 
@@ -64,29 +77,32 @@ def check_loss(loss, score_loss, metrics):
 
 def check_schedule(first_step, last_step, scoring_batch_size):
     """Raise unless the numbers of a schedule make sense."""
-    last = float("inf") if last_step is None else last_step
-    if not 0 <= first_step < last:
+    last = 2**31 if last_step is None else last_step
+    are_ints = isinstance(first_step, numbers.Integral) and isinstance(
+        last, numbers.Integral
+    )
+    if not are_ints or not 0 <= first_step < last:
         raise ValueError(
-            "Selection by score runs from `first_step`, at least 0, to the "
-            "step before `last_step`, which must be larger. Received: "
+            "Selection by score runs from `first_step`, an int of at least 0, "
+            "to the step before `last_step`, a larger int or None. Received: "
             f"first_step={first_step}, last_step={last_step}"
         )
-    if scoring_batch_size is not None and scoring_batch_size < 1:
+    if scoring_batch_size is not None and not is_count(scoring_batch_size):
         raise ValueError(
-            "`scoring_batch_size` must be at least 1, or None for the whole "
-            "super-batch at once. "
+            "`scoring_batch_size` must be an int of at least 1, or None for "
+            "the whole super-batch at once. "
             f"Received: scoring_batch_size={scoring_batch_size}"
         )
 
 
 def check_policy(policy, model, is_scheduled):
-    """Raise unless a policy can run on a `JESTModel` with its models."""
+    """Raise unless a policy can run on a model with what it has."""
     if policy is None:
         return
     if model.reference is None and "reference" in policy.needs:
         raise ValueError(
             f"{type(policy).__name__} reads the losses of a reference. "
-            "Received: reference=None. Give `JESTModel` a reference, or "
+            "Received: reference=None. Give the model a reference, or "
             "choose a score without one, such as score='hard_learner'."
         )
     if not isinstance(policy, keras.layers.Layer):

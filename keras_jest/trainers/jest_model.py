@@ -19,7 +19,8 @@ class JESTModel(SelectingModel):
 
     Under `keras.distribution.DataParallel` on JAX the whole super-batch is
     one, and each device trains its share of the sub-batch. Under
-    `tf.distribute` and torch DDP every replica selects from its own part.
+    `tf.distribute` every replica selects from its own part, and so it would
+    under torch DDP, which the `fit` of Keras does not start.
 
     Args:
         learner: Keras model, the one to train. It returns pairs (see
@@ -30,8 +31,8 @@ class JESTModel(SelectingModel):
         seed: int or `None`. The same seed, data and weights give the same
             picks on every backend. With `None` one is drawn, and kept.
         policy: `keras.layers.Layer` or `None`, a policy with a memory, whose
-            variables are then saved with the model. Pass it to `compile` as
-            `selection`, too.
+            variables, made in its constructor, are then saved with the
+            model. Pass it to `compile` as `selection`, too.
         name: str, the name of the model.
         **kwargs: further arguments of `keras.Model`.
 

@@ -13,10 +13,10 @@ from keras_jest.trainers.scoring import score
 
 
 def select_rows(model, data):
-    """Keep the part of a super-batch that a `JESTModel` trains on.
+    """Keep the part of a super-batch that a model trains on.
 
     Args:
-        model: a compiled `JESTModel`.
+        model: a compiled `SelectingModel`.
         data: what the dataset yields, `n` examples.
 
     Returns:
@@ -30,7 +30,6 @@ def select_rows(model, data):
     num_rows = keras.tree.flatten(x)[0].shape[0]
     check_sizes(num_rows, model.selection.num_kept(num_rows))
     picks, scores, is_scored = pick_rows(model, x, y, num_rows)
-    check_picks(model.selection, picks, num_rows)
     picks, num_repeated = replace_nonfinite(picks, ops.isfinite(scores))
     chosen = {"picks": picks, "scores": ops.take(scores, picks)}
     if isinstance(x, dict) and "key" in x:
@@ -48,6 +47,7 @@ def pick_rows(model, x, y, num_rows):
     def by_score():
         learner, reference = score_models(model, x, y, num_rows)
         picks = model.selection.select(learner, reference, seed)
+        check_picks(model.selection, picks, num_rows)
         scores = learner.values - reference.values
         return ops.cast(picks, "int32"), scores
 
@@ -67,13 +67,13 @@ def pick_rows(model, x, y, num_rows):
 
 
 def score_models(model, x, y, num_rows):
-    """Losses of every scorer, zeros for one that is not needed."""
+    """Losses of learner and reference, zeros where they are not needed."""
     loss = model.score_loss or model.loss
     return [
-        score(scorer, x, y, loss, model.scoring_batch_size, role)
+        score(model.scorers[role], x, y, loss, model.scoring_batch_size, role)
         if role in model.selection.needs
         else no_losses(num_rows)
-        for role, scorer in model.scorers.items()
+        for role in ("learner", "reference")
     ]
 
 

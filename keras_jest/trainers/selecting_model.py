@@ -25,7 +25,7 @@ from keras_jest.trainers.selection_metrics import SelectionMetrics
 class SelectingModel(keras.Model):
     """Runs a policy on each super-batch and trains on what it keeps.
 
-    A subclass says which models give the policy its losses.
+    A subclass may override `scorers`, the models that give its policy losses.
 
     Args:
         learner: Keras model, the one to train.
@@ -46,6 +46,8 @@ class SelectingModel(keras.Model):
         self._freeze_reference()
         self.seed = random.randrange(2**31) if seed is None else int(seed)
         self.policy = policy
+        if policy is not None:
+            policy.built = True  # Nobody calls it: its variables exist.
         self.draws = self.add_weight(
             shape=(), dtype="int", trainable=False, name="draws"
         )
@@ -90,8 +92,9 @@ class SelectingModel(keras.Model):
                 `keras_jest.SelectionPolicy`, or `None` for plain training.
             score_loss: loss for scoring, where it is not the training loss.
             first_step: int, the first step in which rows are selected by
-                their scores. Before it, as many are drawn uniformly, and
-                nothing is scored: rows that are not finite go unnoticed.
+                their scores. Before it, the same number is drawn
+                uniformly, and nothing is scored: rows that are not finite
+                go unnoticed.
                 Steps are counted over all calls of `fit` that select.
             last_step: int or `None`, the step before which selection by
                 score ends; `None` is never.
@@ -144,6 +147,12 @@ class SelectingModel(keras.Model):
 
         Returns:
             A `keras.callbacks.History`.
+
+        Raises:
+            ValueError: if the policy needs a reference and there is none,
+                the first super-batch has fewer rows than the policy keeps,
+                the batches lack an input of a model, or too few rows of a
+                super-batch are finite.
         """
         if "validation_data" in kwargs:
             kwargs["validation_data"] = with_tuples(kwargs["validation_data"])
@@ -152,9 +161,7 @@ class SelectingModel(keras.Model):
         held = {"recorder": self.recorder}
         if selection != "compiled":
             held["selection"] = self._checked(selection)
-            # Dropped before and after: as long as a compiled step lives,
-            # `jax.jit` takes it for every other step of this model.
-            self.train_function = held["train_function"] = None
+            held["train_function"] = None
         with explained_sizes(), holding(self, **held):
             if self.train_function is None:
                 self._saw_super_batch = False
@@ -168,6 +175,7 @@ class SelectingModel(keras.Model):
         super().reset_metrics()
 
     def train_on_batch(self, *args, **kwargs):
+        self._freeze_reference()
         with explained_sizes():
             logs = super().train_on_batch(*args, **kwargs)
         self.selection_metrics.check_repeated_rows()

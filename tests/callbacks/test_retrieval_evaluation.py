@@ -97,3 +97,7 @@ def test_steps_that_are_executed_together_all_count(model, arrays):
     model.fit(arrays, batch_size=3, epochs=2, verbose=0, callbacks=[callback])
     # Eight steps an epoch, seen two at a time.
     assert [row["step"] for row in callback.history] == [4, 6, 10, 12, 16]
+    callback = RetrievalEvaluation(arrays, ks=(1,))
+    model.fit(arrays, batch_size=5, epochs=2, verbose=0, callbacks=[callback])
+    # Five steps an epoch, the last of them alone.
+    assert [row["step"] for row in callback.history] == [5, 10]

@@ -64,6 +64,23 @@ def test_rows_keys_and_scores(pool, tmp_path, rows_at_a_time):
     np.testing.assert_allclose(table["score"], scores[kept], atol=1e-4)
 
 
+class Interrupt(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("rows_at_a_time", [1, 1000])
+def test_an_interrupted_run_is_replaced(pool, tmp_path, rows_at_a_time):
+    model = make_model(selection=IndependentSelection(0.5))
+    log = SelectionLog(tmp_path / "log.parquet", rows_at_a_time)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(pool, batch_size=12, verbose=0, callbacks=[log, Interrupt()])
+    model.fit(pool, batch_size=18, verbose=0, callbacks=[log])
+    table = parquet.read_table(tmp_path / "log.parquet").to_pydict()
+    assert table["step"] == [0] * 9 + [1] * 9
+
+
 def test_without_keys_there_is_no_such_column(pool, tmp_path):
     del pool["key"]
     log = SelectionLog(tmp_path / "log.parquet")

@@ -98,6 +98,26 @@ def test_jest_tar_shards(tmp_path):
     assert result["settings"]["seed"] == 1
 
 
+def test_jest_tar_shards_without_selection(tmp_path):
+    train, _, test = pictograms.load_data(image_size=16)
+    write_shards(tmp_path / "pool", train, 40)
+    write_shards(tmp_path / "test", test, 20)
+    run(
+        "examples/vision_language/jest_tar_shards.py",
+        tmp_path / "pool",
+        "--test-shards",
+        tmp_path / "test",
+        *"--selection none --sub-batch-size 16 --steps 2".split(),
+        *"--image-size 16 --json result.json".split(),
+        folder=tmp_path,
+    )
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["examples_trained"] == 2 * 16
+    assert result["examples_scored"] == 0
+    assert result["reference_examples_trained"] == 0
+    assert result["reference_seconds"] == 0
+
+
 def test_jest_tar_shards_on_the_shared_shards(tmp_path, shared_data):
     """One folder a split; 2 of the 10 shards of the pool, for time."""
     folders = {}

@@ -165,10 +165,14 @@ def test_scale_and_bias_come_back_from_a_file(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     pairs = to_numpy(again(batch()))
-    np.testing.assert_allclose(pairs["logit_scale"], 17.3, rtol=1e-5)
-    np.testing.assert_allclose(pairs["logit_bias"], -8.2, rtol=1e-5)
     for name in expected:
-        np.testing.assert_allclose(pairs[name], expected[name], rtol=1e-6)
+        np.testing.assert_array_equal(pairs[name], expected[name])
+    # The weights of a file would hide what the configuration lost.
+    fresh = HubDualEncoder.from_config(model.get_config())
+    pairs = to_numpy(fresh(batch()))
+    # The logarithm of the scale is stored: 2.9, rounded to 24 bits.
+    np.testing.assert_allclose(pairs["logit_scale"], 17.3, rtol=1e-6)
+    np.testing.assert_allclose(pairs["logit_bias"], -8.2, rtol=1e-7)
 
 
 @pytest.mark.slow
@@ -193,7 +197,7 @@ def test_two_of_them_are_learner_and_reference():
             model.train_on_batch(batch(8), return_dict=True) for _ in range(3)
         ]
         losses.append([float(of_step["loss"]) for of_step in logs])
-    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     assert losses[0][2] < losses[0][0]
     for weight, old in zip(reference.weights, before, strict=True):
         np.testing.assert_array_equal(to_numpy(weight), old)

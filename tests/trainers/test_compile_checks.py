@@ -48,9 +48,13 @@ class TooFew(UniformSelection):
         ({"selection": "jiont"}, r"(?s)independent.*'jiont'"),
         ({"first_step": -1}, r"first_step=-1"),
         ({"first_step": 5, "last_step": 5}, r"last_step=5"),
+        ({"first_step": 0.5}, r"first_step=0.5"),
+        ({"last_step": 1.5}, r"last_step=1.5"),
         ({"scoring_batch_size": 0}, r"scoring_batch_size=0"),
+        ({"scoring_batch_size": 2.5}, r"scoring_batch_size=2.5"),
         ({"loss_weights": [0.5]}, r"loss_weights=\[0.5\]"),
         ({"seed": 2**31}, r"seed=2147483648"),
+        ({"seed": 0.5}, r"seed=0.5"),
         ({"selection": NoNeeds()}, r"lacks \['needs'\]"),
         ({"selection": InTurns()}, r"JESTModel\(\.\.\., policy=layer\)"),
     ],
@@ -99,6 +103,17 @@ def test_learner_and_reference_share_a_tower():
         DualEncoder(tower, other_texts),
     )
     with pytest.raises(ValueError, match="(?s)share variables.*kernel"):
+        JESTModel(learner, reference)
+    tower.trainable = False
+    JESTModel(learner, reference)
+
+
+def test_learner_and_reference_share_a_tower_that_is_not_built():
+    tower = keras.Sequential([keras.layers.Dense(3, name="shared")])
+    learner, reference = (
+        DualEncoder(tower, make_towers()[1]) for _ in range(2)
+    )
+    with pytest.raises(ValueError, match="(?s)share variables.*shared"):
         JESTModel(learner, reference)
 
 
@@ -154,7 +169,9 @@ def test_a_loss_that_is_a_scalar():
     check_that_nothing_is_trained(model, "one value per example", x, y=y)
 
 
-def test_a_policy_that_returns_another_number_than_it_says():
-    model = make_model(selection=TooFew(sub_batch_size=5))
+@pytest.mark.parametrize("last_step", [None, 9])
+def test_a_policy_that_returns_another_number_than_it_says(last_step):
+    policy = TooFew(sub_batch_size=5)
+    model = make_model(selection=policy, last_step=last_step)
     message = r"num_kept\(20\)` says, 5. Received: picks of shape \(3,\)"
     check_that_nothing_is_trained(model, message, make_pool())

@@ -225,6 +225,22 @@ def test_a_policy_for_one_fit_is_undone_after_an_error():
     assert model.selection is compiled
 
 
+def test_a_step_that_failed_and_lives_on_is_not_run_again():
+    """A traceback that is kept keeps the compiled step with it."""
+    model = make_model()
+    with pytest.raises(KeyboardInterrupt) as kept:
+        fit(
+            model,
+            make_pool(),
+            selection=UniformSelection(sub_batch_size=7),
+            callbacks=[Interrupt()],
+        )
+    recorder = Recorder(model)
+    fit(model, make_pool())
+    assert [len(picks) for picks in recorder.picks] == [5, 5]
+    assert kept.traceback
+
+
 def test_train_on_batch_takes_numpy():
     batches = cut(make_pool(), 20)
     model = make_model()
@@ -373,6 +389,8 @@ def test_a_reference_that_was_thawed_is_frozen_again():
     model.trainable = True
     fit(model, make_pool())
     assert not model.reference.trainable_variables
+    model.trainable = True
+    model.train_on_batch(make_pool(20))
     for old, new in zip(before, weights_of(model.reference), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -402,9 +420,14 @@ class PlainPairsLoss(keras.losses.Loss):
 
 
 def test_a_loss_on_pairs_without_given():
-    model = make_model(loss=PlainPairsLoss())
-    logs = fit(model, make_pool())
-    assert logs["kept_learnability"] > logs["learnability"]
+    policy = IndependentSelection(sub_batch_size=5)
+    first_picks = []
+    for loss in (PlainPairsLoss(), SigmoidContrastiveLoss()):
+        model = make_model(loss=loss, selection=policy)
+        recorder = Recorder(model)
+        fit(model, make_pool())
+        first_picks.append(recorder.picks[0])
+    assert first_picks[0] == first_picks[1]
 
 
 def test_class_weight_reaches_the_training_and_not_the_scores():

@@ -18,6 +18,7 @@ from small_models import to_numpy
 from keras_jest import IndependentSelection
 from keras_jest import JointSelection
 from keras_jest import UniformSelection
+from keras_jest.trainers.scoring import explained_sizes
 from keras_jest.trainers.scoring import gather
 
 SLOW = pytest.mark.slow
@@ -160,6 +161,12 @@ def test_score_loss_is_for_scoring_alone():
     plain.compile(loss=model.loss)
     expected = plain.evaluate(x[2::3], y[2::3], verbose=0)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_sizes_are_explained_on_several_devices_alone():
+    with pytest.raises(ValueError, match="^cannot evenly divide$"):
+        with explained_sizes():
+            raise ValueError("cannot evenly divide")
 
 
 def test_gather_keeps_the_structure_and_what_is_missing():

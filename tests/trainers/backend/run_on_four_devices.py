@@ -14,6 +14,7 @@ from small_models import make_model
 from small_models import make_pool
 from small_models import weights_of
 
+from keras_jest import JESTModel
 from keras_jest import JointSelection
 
 POOL = make_pool(96)
@@ -66,10 +67,10 @@ def by_one_step(**kwargs):
     }
 
 
-def error_of(num_rows, sub_batch_size):
+def error_of(method, num_rows, sub_batch_size=20):
     model = make(sub_batch_size=sub_batch_size)
     try:
-        fit(model, make_pool(num_rows), batch_size=num_rows)
+        method(model, make_pool(num_rows), batch_size=num_rows)
     except ValueError as error:
         return str(error)
 
@@ -88,8 +89,10 @@ def main():
     runs["step"] = by_one_step()
     runs["step_in_parts"] = by_one_step(scoring_batch_size=16)
     runs["errors"] = {
-        "super_batch": error_of(47, 20),
-        "sub_batch": error_of(48, 18),
+        "super_batch": error_of(fit, 47),
+        "sub_batch": error_of(fit, 48, 18),
+        "evaluation": error_of(JESTModel.evaluate, 47),
+        "prediction": error_of(JESTModel.predict, 47),
     }
     keras.distribution.distribute_tensor = lambda tensor, layout: tensor
     runs["step_not_laid_out"] = by_one_step()

@@ -56,7 +56,8 @@ def test_every_device_scores_and_trains_its_share(runs):
 
 
 def test_sizes_that_the_devices_do_not_divide(runs):
-    assert "47" in runs["errors"]["super_batch"]
+    for name in ("super_batch", "evaluation", "prediction"):
+        assert "47" in runs["errors"][name]
     assert "sub-batch=18, devices=4" in runs["errors"]["sub_batch"]
     for error in runs["errors"].values():
         assert "drop_remainder" in error

@@ -61,5 +61,5 @@ def test_each_of_two_replicas_selects_from_its_own_part():
     run = json.loads(process.stdout.splitlines()[-1])
     assert run["num_replicas"] == 2
     assert run["draws"] == 2
-    assert run["distance"] < 1e-5
+    assert run["distance"] < 1e-6
     assert run["moved"] > 1e-3
