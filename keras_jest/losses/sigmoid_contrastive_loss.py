@@ -16,7 +16,7 @@ from keras_jest.losses.pairs import scaled_images
 from keras_jest.losses.strips import map_strips
 from keras_jest.losses.strips import softplus
 
-COLUMN_MULTIPLE = 32
+COLUMN_MULTIPLE = 16
 
 
 @keras_jest_export("keras_jest.losses.SigmoidContrastiveLoss")
