@@ -12,6 +12,8 @@ from keras_jest.selection.independent_selection import IndependentSelection
 from keras_jest.selection.joint_selection import JointSelection
 from keras_jest.selection.selection_policy import SelectionPolicy
 from keras_jest.selection.uniform_selection import UniformSelection
+from keras_jest.trainers.active_clip import ActiveCLIP
+from keras_jest.trainers.class_act import ClassAct
 from keras_jest.trainers.jest_model import JESTModel
 
 __version__ = "0.1.0"

@@ -6,9 +6,9 @@ import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
-from keras_jest.models.pairs import take_inputs
 
 
 @keras_jest_export("keras_jest.models.DualEncoder")

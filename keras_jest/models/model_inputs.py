@@ -36,6 +36,12 @@ def model_inputs(model, inputs, role="model"):
     return keras.tree.map_structure(inputs.get, structure)
 
 
+def take_inputs(model, inputs):
+    """Return what `model.input_keys` names: an order would not be safe."""
+    named = model_inputs(model, inputs, f"model '{model.name}'")
+    return tuple(named[key] for key in model.input_keys)
+
+
 def missing_inputs(structure, inputs):
     return sorted(set(keras.tree.flatten(structure)) - set(inputs))
 
@@ -65,6 +71,8 @@ def input_names(model):
         return {key: key for key in keys}
     if not getattr(model, "inputs", None):
         return None
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0].name
     if isinstance(model.input, dict):
         return {key: key for key in model.input}
     return keras.tree.map_structure(lambda tensor: tensor.name, model.input)

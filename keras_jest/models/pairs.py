@@ -3,7 +3,6 @@
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
-from keras_jest.models.model_inputs import model_inputs
 
 
 @keras_jest_export("keras_jest.models.make_pairs")
@@ -56,12 +55,6 @@ def _unit_rows(embedding):
     embedding = ops.cast(embedding, "float32")
     squares = ops.sum(ops.square(embedding), axis=-1, keepdims=True)
     return embedding * ops.rsqrt(ops.maximum(squares, 1e-16))
-
-
-def take_inputs(model, inputs):
-    """Return what `model.input_keys` names: an order would not be safe."""
-    named = model_inputs(model, inputs, f"model '{model.name}'")
-    return tuple(named[key] for key in model.input_keys)
 
 
 def pairs_shape(image_shape, text_shape):

@@ -5,9 +5,9 @@ import numpy as np
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.models.model_inputs import model_inputs
+from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
-from keras_jest.models.pairs import take_inputs
 
 KEYS = ("reference_image_embedding", "reference_text_embedding")
 

@@ -1,5 +1,6 @@
 """What a selecting model refuses, before anything is trained."""
 
+import itertools
 import numbers
 
 import keras
@@ -7,31 +8,50 @@ import keras
 from keras_jest.selection.selection_policy import is_count
 
 
-def check_models(learner, reference):
-    """Raise if learner and reference are one, or share a part."""
-    if reference is learner:
-        raise ValueError(
-            "Learner and reference are the same object, so their losses "
-            "never differ. Make a second model and train it on good data, "
-            "or load it from a file. "
-            f"Received: learner=reference={learner}"
-        )
-    if reference is None:
-        return
-    own = {id(variable) for variable in learner.trainable_variables}
-    shared = [v.path for v in reference.variables if id(v) in own]
-    own = {id(layer) for layer in learner._flatten_layers()}
-    shared += [
+def check_models(**models):
+    """Raise if two of the models are one, or share what is trained."""
+    given = [item for item in models.items() if item[1] is not None]
+    for (role, model), (other_role, other) in itertools.combinations(given, 2):
+        if model is other:
+            raise ValueError(
+                f"The {role} and the {other_role} are the same object, so "
+                "their losses never differ. Make a second model and train "
+                "it on good data, or load it from a file. "
+                f"Received: {role}={other_role}={model}"
+            )
+        shared = shared_variables(model, other)
+        if shared:
+            raise ValueError(
+                f"The {role} and the {other_role} share variables, which "
+                "would be frozen with one or trained with both. Give each "
+                f"layers of its own. Received: shared variables={shared}"
+            )
+
+
+def shared_variables(model, other):
+    """Names of what is trained in one model and stands in both."""
+    own = {id(variable) for variable in model.trainable_variables}
+    shared = [v.path for v in other.variables if id(v) in own]
+    own = {id(layer) for layer in model._flatten_layers()}
+    return shared + [
         f"those of {layer.name}, not built yet"
-        for layer in reference._flatten_layers()
+        for layer in other._flatten_layers()
         if id(layer) in own and not layer.built
     ]
-    if shared:
+
+
+def check_train_reference(train_reference, reference):
+    """Raise if there is no reference to train."""
+    if train_reference and (reference is None or not has_weights(reference)):
         raise ValueError(
-            "Learner and reference share variables, and the reference is "
-            "frozen: these would not be trained. Give the reference layers "
-            f"of its own. Received: shared variables={shared}"
+            "`train_reference=True` trains the reference on super-batches, "
+            "so there must be one, with weights. "
+            f"Received: reference={reference}"
         )
+
+
+def has_weights(model):
+    return not model.built or bool(model.trainable_variables)
 
 
 def check_seed(seed):

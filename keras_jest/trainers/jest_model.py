@@ -1,9 +1,6 @@
 """A model that decides what it trains on while it trains."""
 
-import keras
-
 from keras_jest.api_export import keras_jest_export
-from keras_jest.trainers.compile_checks import check_models
 from keras_jest.trainers.selecting_model import SelectingModel
 
 
@@ -74,25 +71,16 @@ class JESTModel(SelectingModel):
         name=None,
         **kwargs,
     ):
-        check_models(learner, reference)
-        super().__init__(learner, reference, seed, policy, name, **kwargs)
+        super().__init__(
+            learner,
+            reference=reference,
+            seed=seed,
+            policy=policy,
+            name=name,
+            **kwargs,
+        )
 
     def get_config(self):
         config = super().get_config()
-        serialize = keras.saving.serialize_keras_object
-        config.update(
-            learner=serialize(self.learner),
-            reference=serialize(self.reference),
-            seed=self.seed,
-            policy=serialize(self.policy),
-        )
+        del config["online"], config["train_reference"]
         return config
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        for part in ("learner", "reference", "policy"):
-            config[part] = keras.saving.deserialize_keras_object(
-                config[part], custom_objects=custom_objects
-            )
-        return cls(**config)

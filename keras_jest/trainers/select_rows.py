@@ -68,12 +68,16 @@ def pick_rows(model, x, y, num_rows):
 
 def score_models(model, x, y, num_rows):
     """Losses of learner and reference, zeros where they are not needed."""
-    loss = model.score_loss or model.loss
+    loss, size = model.score_loss or model.loss, model.scoring_batch_size
+    roles = {
+        "learner": "learner" if model.online is None else "online model",
+        "reference": "reference",
+    }
     return [
-        score(model.scorers[role], x, y, loss, model.scoring_batch_size, role)
-        if role in model.selection.needs
+        score(model.scorers[name], x, y, loss, size, role)
+        if name in model.selection.needs
         else no_losses(num_rows)
-        for role in ("learner", "reference")
+        for name, role in roles.items()
     ]
 
 

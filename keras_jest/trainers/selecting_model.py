@@ -12,37 +12,56 @@ from keras_jest.trainers import backend
 from keras_jest.trainers.compile_checks import check_first_super_batch
 from keras_jest.trainers.compile_checks import check_loss
 from keras_jest.trainers.compile_checks import check_loss_weights
+from keras_jest.trainers.compile_checks import check_models
 from keras_jest.trainers.compile_checks import check_policy
 from keras_jest.trainers.compile_checks import check_schedule
 from keras_jest.trainers.compile_checks import check_seed
+from keras_jest.trainers.compile_checks import check_train_reference
 from keras_jest.trainers.data_loaders import with_tuples
 from keras_jest.trainers.holding import holding
+from keras_jest.trainers.model_config import compile_arguments
+from keras_jest.trainers.model_config import compile_config
+from keras_jest.trainers.model_config import constructor_arguments
+from keras_jest.trainers.model_config import constructor_config
+from keras_jest.trainers.optimizer_per_model import optimizer_per_model
 from keras_jest.trainers.scoring import explained_sizes
 from keras_jest.trainers.select_rows import select_rows
 from keras_jest.trainers.selection_metrics import SelectionMetrics
+from keras_jest.trainers.trained_beside import carried
+from keras_jest.trainers.trained_beside import carry
+from keras_jest.trainers.trained_beside import loss_of
+from keras_jest.trainers.trained_beside import losses_beside
+from keras_jest.trainers.trained_beside import weight_penalties
 
 
 class SelectingModel(keras.Model):
     """Runs a policy on each super-batch and trains on what it keeps.
 
-    A subclass may override `scorers`, the models that give its policy losses.
-
-    Args:
-        learner: Keras model, the one to train.
-        reference: Keras model or `None`; it is frozen.
-        seed: int or `None`, as in `keras_jest.JESTModel`.
-        policy: layer or `None`, as in `keras_jest.JESTModel`.
-        name: str, the name of the model.
-        **kwargs: further arguments of `keras.Model`.
+    Its arguments are those of `keras_jest.ClassAct`, which differs from other
+    subclasses in what it is told of and compiled with, and in no computation.
     """
 
-    def __init__(self, learner, reference, seed, policy, name, **kwargs):
+    def __init__(
+        self,
+        learner,
+        online=None,
+        reference=None,
+        train_reference=False,
+        seed=None,
+        policy=None,
+        name=None,
+        **kwargs,
+    ):
+        check_models(learner=learner, online=online, reference=reference)
+        check_train_reference(train_reference, reference)
         # Pairs are float32 under every dtype policy.
         kwargs.setdefault("autocast", False)
         super().__init__(name=name, **kwargs)
         check_seed(seed)
         self.learner = learner
+        self.online = online
         self.reference = reference
+        self.train_reference = train_reference
         self._freeze_reference()
         self.seed = random.randrange(2**31) if seed is None else int(seed)
         self.policy = policy
@@ -62,12 +81,25 @@ class SelectingModel(keras.Model):
     @property
     def scorers(self):
         """The model behind each name that a policy may need."""
-        return {"learner": self.learner, "reference": self.reference}
+        learner = self.learner if self.online is None else self.online
+        return {"learner": learner, "reference": self.reference}
+
+    @property
+    def trained_beside(self):
+        """What else is trained, by its role."""
+        models = {}
+        if self.online is not None:
+            models["online model"] = self.online
+        if self.train_reference:
+            models["reference"] = self.reference
+        return models
 
     def call(self, inputs, training=None):
-        if self.reference is not None and not self.reference.built:
-            # JAX needs all variables to exist before the first step.
-            build_from_batch(self.reference, inputs)
+        inputs, _ = carried(inputs)
+        for scorer in (self.online, self.reference):
+            if scorer is not None and not scorer.built:
+                # JAX needs all variables to exist before the first step.
+                build_from_batch(scorer, inputs)
         own_inputs = model_inputs(self.learner, inputs, "learner")
         return self.learner(own_inputs, training=training)
 
@@ -80,12 +112,14 @@ class SelectingModel(keras.Model):
         first_step=0,
         last_step=None,
         scoring_batch_size=None,
+        online_optimizer=None,
+        reference_optimizer=None,
         **kwargs,
     ):
         """Configure training and selection.
 
         Args:
-            optimizer: as in `keras.Model.compile`.
+            optimizer: the learner's, as in `keras.Model.compile`.
             loss: `keras.losses.Loss` with one value per example, such as
                 `keras_jest.losses.SigmoidContrastiveLoss()`.
             selection: `"joint"`, `"independent"`, `"uniform"`, a
@@ -94,19 +128,23 @@ class SelectingModel(keras.Model):
             first_step: int, the first step in which rows are selected by
                 their scores. Before it, the same number is drawn
                 uniformly, and nothing is scored: rows that are not finite
-                go unnoticed.
-                Steps are counted over all calls of `fit` that select.
+                go unnoticed. Steps are counted over all calls of `fit` that
+                select.
             last_step: int or `None`, the step before which selection by
                 score ends; `None` is never.
             scoring_batch_size: int or `None`. At how many rows the models
                 look at a time when they score, to bound memory. `None` is
                 the whole super-batch.
+            online_optimizer: that of an online model; by default a copy of
+                the learner's.
+            reference_optimizer: that of a reference that is trained; by
+                default a copy of the learner's.
             **kwargs: further arguments of `keras.Model.compile`.
 
         Raises:
             ValueError: if the loss has no value per example, the policy
-                needs a reference and there is none, or a number is out of
-                range.
+                needs a reference and there is none, a number is out of
+                range, or an optimizer is for what is not trained.
         """
         check_loss(
             loss,
@@ -121,6 +159,9 @@ class SelectingModel(keras.Model):
         self.scoring_batch_size = scoring_batch_size
         self.selection = self.compiled_selection = self._checked(selection)
         self._freeze_reference()
+        optimizer = optimizer_per_model(
+            self, optimizer, online_optimizer, reference_optimizer
+        )
         super().compile(optimizer=optimizer, **kwargs)
         # Not given to Keras, which would look for one loss per output.
         self.loss = loss
@@ -188,7 +229,10 @@ class SelectingModel(keras.Model):
         if not self._saw_super_batch:
             check_first_super_batch(self.selection, data)
             self._saw_super_batch = True
-        return select_rows(self, data)
+        sub_batch, chosen = select_rows(self, data)
+        if self.train_reference:
+            sub_batch = carry(sub_batch, data)
+        return sub_batch, chosen
 
     def report(self, logs):
         """Take what is not for callbacks out of a step's logs."""
@@ -201,10 +245,17 @@ class SelectingModel(keras.Model):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        del x, training
-        # Keras cannot convert None to a tensor.
-        loss = self.loss(() if y is None else y, y_pred, sample_weight)
-        return sum((ops.sum(added) for added in self.losses), loss)
+        batch = {"y": y, "sample_weight": sample_weight}
+        loss = loss_of(self.loss, batch, y_pred)
+        loss = sum((ops.sum(added) for added in self.losses), loss)
+        if not self.trained_beside:
+            return loss
+        # The others' losses have gradients, and no part in what is reported.
+        unseen = weight_penalties(self.trained_beside.values())
+        if training:
+            beside = losses_beside(self, x, y, sample_weight)
+            loss, unseen = loss + beside, unseen + beside
+        return loss - ops.stop_gradient(unseen)
 
     def get_metrics_result(self):
         logs = super().get_metrics_result()
@@ -229,7 +280,7 @@ class SelectingModel(keras.Model):
 
     def _freeze_reference(self):
         # `model.trainable = True` thaws all that is in a model.
-        if self.reference is not None:
+        if self.reference is not None and not self.train_reference:
             self.reference.trainable = False
 
     def _checked(self, selection):
@@ -240,25 +291,16 @@ class SelectingModel(keras.Model):
     def get_compile_config(self):
         if not self.compiled:
             return {}
-        config = super().get_compile_config()
-        selection = self.compiled_selection
-        serialize = keras.saving.serialize_keras_object
-        config.update(
-            loss=serialize(self.loss),
-            score_loss=serialize(self.score_loss),
-            selection="policy"
-            if selection is not None and selection is self.policy
-            else serialize(selection),
-            first_step=self.first_step,
-            last_step=self.last_step,
-            scoring_batch_size=self.scoring_batch_size,
-        )
-        return config
+        return {**super().get_compile_config(), **compile_config(self)}
 
     def compile_from_config(self, config):
-        config = keras.saving.deserialize_keras_object(config)
-        if config["selection"] == "policy":
-            config["selection"] = self.policy
-        self.compile(**config)
+        self.compile(**compile_arguments(self, config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
+
+    def get_config(self):
+        return {**super().get_config(), **constructor_config(self)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**constructor_arguments(config, custom_objects))

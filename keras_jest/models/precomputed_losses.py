@@ -1,0 +1,128 @@
+"""A reference whose losses come with the batch."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_jest.api_export import keras_jest_export
+from keras_jest.losses.loss_given_set import given
+from keras_jest.models.model_inputs import model_inputs
+from keras_jest.models.model_inputs import take_inputs
+
+
+@keras_jest_export("keras_jest.models.PrecomputedLosses")
+class PrecomputedLosses(keras.Model):
+    """Stands for a reference that was run once over the data.
+
+    The data keeps the reference's loss of each example, as
+    `keras_jest.models.precompute_losses` makes them, and no reference runs
+    beside the learner. Examples must be the same then and now: a reference
+    that saw other augmentations scores those.
+
+    Args:
+        input_key: str, the entry of a batch that holds the losses.
+        **kwargs: further arguments of `keras.Model`.
+
+    Call arguments:
+        inputs: dict with `input_key`, a float32 tensor of shape `(n,)`.
+
+    Returns:
+        The losses.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_jest import ClassAct
+    from keras_jest.models import PrecomputedLosses
+    from keras_jest.models import precompute_losses
+
+    def classifier():
+        return keras.Sequential(
+            [keras.Input((4,), name="features"), keras.layers.Dense(3)]
+        )
+
+    rng = np.random.default_rng(0)
+    x = {"features": rng.normal(size=(60, 4)).astype("float32")}
+    y = rng.integers(0, 3, 60)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    reference = classifier()  # trained on data that was held out
+    x["reference_loss"] = precompute_losses(reference, x, y, loss)
+    model = ClassAct(classifier(), reference=PrecomputedLosses())
+    model.compile("adam", loss=loss)
+    model.fit(x, y, batch_size=20, verbose=0)
+    ```
+
+    Reference:
+    - [Mindermann et al., 2022](https://arxiv.org/abs/2206.07137), where they
+      are called irreducible losses.
+    """
+
+    def __init__(self, input_key="reference_loss", **kwargs):
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        self.input_key = input_key
+        self.input_keys = (input_key,)
+        self.built = True
+
+    def call(self, inputs):
+        (losses,) = take_inputs(self, inputs)
+        if len(losses.shape) != 1:
+            raise ValueError(
+                "Losses that come with a batch must be one number per "
+                f"example. Received: {self.input_key} of shape "
+                f"{tuple(losses.shape)}"
+            )
+        return ops.cast(losses, "float32")
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[self.input_key]
+
+    def get_config(self):
+        return {**super().get_config(), "input_key": self.input_key}
+
+
+@keras_jest_export("keras_jest.models.precompute_losses")
+def precompute_losses(reference, x, y, loss, batch_size=256):
+    """The loss of a reference on every example by itself.
+
+    Args:
+        reference: Keras model.
+        x: array of shape `(n, ...)`, or a dict of them; a reference gets the
+            entries that it names.
+        y: array of shape `(n, ...)`, the targets, or `None`.
+        loss: `keras.losses.Loss` with one value per example, the one that
+            the learner is scored by.
+        batch_size: int, how many examples to look at at a time.
+
+    Returns:
+        float32 array of shape `(n,)`.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_jest.models import precompute_losses
+
+    reference = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    x, y = np.ones((8, 4), "float32"), np.zeros(8, "int32")
+    losses = precompute_losses(reference, x, y, loss)  # of shape (8,)
+    ```
+    """
+    inputs = model_inputs(reference, x, "reference")
+    num_rows = len(keras.tree.flatten(inputs)[0])
+    progress = keras.utils.Progbar(num_rows, unit_name="example")
+    losses = []
+    for first in range(0, num_rows, batch_size):
+        rows = slice(first, first + batch_size)
+        outputs = reference.predict_on_batch(
+            keras.tree.map_structure(lambda of: of[rows], inputs)  # noqa: B023
+        )
+        targets = None if y is None else y[rows]
+        values = given(loss, outputs, targets).values
+        losses.append(ops.convert_to_numpy(values))
+        progress.update(min(first + batch_size, num_rows))
+    return np.concatenate(losses).astype("float32")

@@ -1,0 +1,52 @@
+"""How a selecting model is written to a `.keras` file and read from one."""
+
+import keras
+
+from keras_jest.trainers.optimizer_per_model import OptimizerPerModel
+
+PARTS = ("learner", "online", "reference", "policy")
+
+
+def constructor_config(model):
+    """The arguments of the constructor, beside those of `keras.Model`."""
+    serialize = keras.saving.serialize_keras_object
+    config = {part: serialize(getattr(model, part)) for part in PARTS}
+    config.update(train_reference=model.train_reference, seed=model.seed)
+    return config
+
+
+def constructor_arguments(config, custom_objects=None):
+    config = dict(config)
+    for part in set(PARTS) & set(config):
+        config[part] = keras.saving.deserialize_keras_object(
+            config[part], custom_objects=custom_objects
+        )
+    return config
+
+
+def compile_config(model):
+    """The arguments of `compile`, beside those that Keras knows."""
+    serialize = keras.saving.serialize_keras_object
+    selection = model.compiled_selection
+    if selection is not None and selection is model.policy:
+        selection = "policy"
+    config = {
+        "loss": serialize(model.loss),
+        "score_loss": serialize(model.score_loss),
+        "selection": serialize(selection),
+        "first_step": model.first_step,
+        "last_step": model.last_step,
+        "scoring_batch_size": model.scoring_batch_size,
+    }
+    # Keras wraps it where losses are scaled.
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if isinstance(optimizer, OptimizerPerModel):
+        config.update(optimizer.get_config())
+    return config
+
+
+def compile_arguments(model, config):
+    config = keras.saving.deserialize_keras_object(config)
+    if config["selection"] == "policy":
+        config["selection"] = model.policy
+    return config

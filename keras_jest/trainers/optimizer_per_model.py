@@ -1,0 +1,117 @@
+"""One optimizer for each of several models that are trained at once."""
+
+import keras
+
+
+def optimizer_per_model(model, optimizer, online=None, reference=None):
+    """The optimizer of a `SelectingModel` and of what is trained beside.
+
+    Args:
+        model: a `SelectingModel`.
+        optimizer: the learner's, a Keras optimizer or its name.
+        online: the online model's, by default a copy of the learner's.
+        reference: the reference's, by default a copy of the learner's.
+
+    Returns:
+        A Keras optimizer: the learner's itself if it is trained alone.
+
+    Raises:
+        ValueError: if there is an optimizer for what is not trained.
+    """
+    optimizer = keras.optimizers.get(optimizer)
+    optimizers = {"optimizer": optimizer}
+    asked = {"online model": online, "reference": reference}
+    for role, other in asked.items():
+        if role in model.trained_beside:
+            other = keras.optimizers.get(other or copy_of(optimizer))
+            optimizers[f"{role.split()[0]}_optimizer"] = other
+        elif other is not None:
+            raise ValueError(
+                f"There is an optimizer for the {role}, which is not trained. "
+                f"Received: {other}. Leave it out; or give `ClassAct` an "
+                "online model, or a reference with train_reference=True."
+            )
+    models = [model.learner, *model.trained_beside.values()]
+    if len(models) == 1:
+        return optimizer
+    return OptimizerPerModel(
+        optimizers, lambda: [of.trainable_variables for of in models]
+    )
+
+
+def copy_of(optimizer):
+    return type(optimizer).from_config(optimizer.get_config())
+
+
+class OptimizerPerModel(keras.optimizers.Optimizer):
+    """Gives every model's gradients to its own optimizer.
+
+    Keras trains a model with one optimizer, and keeps the state of one in
+    JAX's steps and in `.keras` files. This one is several: each clips, decays
+    and counts as if its model were trained alone.
+
+    Args:
+        optimizers: dict of Keras optimizers by their names in `compile`.
+            Callbacks see the learning rate and the iterations of the first.
+        variables_of_each: function without arguments that returns, for each
+            optimizer, the list of variables it trains.
+    """
+
+    def __init__(self, optimizers, variables_of_each):
+        super().__init__(learning_rate=0.0, name="optimizer_per_model")
+        self.names = list(optimizers)
+        self.optimizers = list(optimizers.values())
+        self.variables_of_each = variables_of_each
+
+    def build(self, variables):
+        place = {id(variable): row for row, variable in enumerate(variables)}
+        groups = self.variables_of_each()
+        self.rows = [[place[id(of)] for of in group] for group in groups]
+        for optimizer, group in zip(self.optimizers, groups, strict=True):
+            optimizer.build(group)
+        super().build(variables)
+
+    def get_config(self):
+        """Those of the optimizers by their names, for `compile`."""
+        serialize = keras.saving.serialize_keras_object
+        pairs = zip(self.names, self.optimizers, strict=True)
+        return {name: serialize(optimizer) for name, optimizer in pairs}
+
+    def save_own_variables(self, store):
+        """Nothing: Keras saves those of each optimizer by itself."""
+
+    def load_own_variables(self, store):
+        """Nothing: Keras loads those of each optimizer by itself."""
+
+    def apply(self, grads, trainable_variables=None):
+        if trainable_variables is None:
+            trainable_variables = self._trainable_variables
+        trainable_variables = list(trainable_variables)
+        if not self.built:
+            self.build(trainable_variables)
+        for optimizer, rows in zip(self.optimizers, self.rows, strict=True):
+            optimizer.apply(
+                [grads[row] for row in rows],
+                [trainable_variables[row] for row in rows],
+            )
+
+    @property
+    def variables(self):
+        own = [of.variables for of in self.optimizers]
+        return [*self._variables, *sum(own, [])]
+
+    @property
+    def learning_rate(self):
+        return self.optimizers[0].learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate):
+        self.optimizers[0].learning_rate = learning_rate
+
+    @property
+    def iterations(self):
+        return self.optimizers[0].iterations
+
+    def finalize_variable_values(self, var_list):
+        for optimizer, rows in zip(self.optimizers, self.rows, strict=True):
+            optimizer.finalize_variable_values([var_list[row] for row in rows])

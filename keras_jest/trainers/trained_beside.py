@@ -1,0 +1,82 @@
+"""Models that are trained beside the learner, in the same step."""
+
+import keras
+from keras import ops
+
+from keras_jest.models.model_inputs import model_inputs
+
+SUB_BATCH = "keras_jest_sub_batch"
+SUPER_BATCH = "keras_jest_super_batch"
+
+
+def carry(sub_batch, super_batch):
+    """Let the inputs of a sub-batch bring their super-batch along.
+
+    Args:
+        sub_batch: what the learner trains on, as a dataset would yield it.
+        super_batch: what the reference trains on.
+
+    Returns:
+        The sub-batch with other inputs, for `carried`.
+    """
+    x, y, weight = keras.utils.unpack_x_y_sample_weight(sub_batch)
+    names = ("x", "y", "sample_weight")
+    whole = keras.utils.unpack_x_y_sample_weight(super_batch)
+    whole = {
+        name: arrays
+        for name, arrays in zip(names, whole, strict=True)
+        if arrays is not None
+    }
+    return {SUB_BATCH: x, SUPER_BATCH: whole}, y, weight
+
+
+def carried(inputs):
+    """The inputs of the sub-batch, and the super-batch or None."""
+    if isinstance(inputs, dict) and SUPER_BATCH in inputs:
+        return inputs[SUB_BATCH], inputs[SUPER_BATCH]
+    return inputs, None
+
+
+def losses_beside(model, x, y, sample_weight):
+    """What the models beside the learner train on, summed.
+
+    Args:
+        model: a `SelectingModel`.
+        x: inputs of the sub-batch; they may carry the super-batch, which is
+            what a reference trains on: on the sub-batch alone it would
+            follow the online model, and no score would be left.
+        y: targets of the sub-batch, or `None`.
+        sample_weight: tensor of shape `(b,)` or `None`.
+
+    Returns:
+        A scalar.
+    """
+    x, whole = carried(x)
+    sub_batch = {"x": x, "y": y, "sample_weight": sample_weight}
+    total = 0.0
+    for role, beside in model.trained_beside.items():
+        is_reference = beside is model.reference and whole is not None
+        batch = whole if is_reference else sub_batch
+        inputs = model_inputs(beside, batch["x"], role)
+        y_pred = beside(inputs, training=True)
+        total = total + loss_of(model.loss, batch, y_pred)
+    return total
+
+
+def loss_of(loss, batch, y_pred):
+    y = batch.get("y")
+    # Keras cannot convert None to a tensor.
+    return loss(() if y is None else y, y_pred, batch.get("sample_weight"))
+
+
+def weight_penalties(models):
+    """The sum of all weight regularizers of these models."""
+    return sum(
+        (
+            ops.sum(variable.regularizer(variable))
+            for model in models
+            for variable in model.trainable_variables
+            if variable.regularizer is not None
+        ),
+        0.0,
+    )
