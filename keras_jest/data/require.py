@@ -3,11 +3,12 @@
 import importlib
 
 
-def require(module):
+def require(module, package="keras-jest"):
     """Import a module that reads data, or say how to get it.
 
     Args:
         module: str. Its full name, such as `"PIL.Image"`.
+        package: str. What to install, with extras.
 
     Returns:
         The module.
@@ -19,7 +20,6 @@ def require(module):
         return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(
-            "`keras_jest.data` needs grain, pillow and tokenizers, which "
-            "`pip install keras-jest` brings along. Received: no module "
-            f"{module!r}"
+            f"This needs {module}, which `pip install '{package}'` brings "
+            f"along. Received: no module {module!r}"
         ) from error

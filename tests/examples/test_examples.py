@@ -51,6 +51,19 @@ def test_getting_started(tmp_path):
     assert (tmp_path / "learner.keras").exists()
 
 
+@pytest.mark.parametrize("data", ["digits", "cifar10n"])
+def test_class_act(tmp_path, data, request):
+    arguments = "--steps 40 --results results".split()
+    if data == "cifar10n":
+        folder = request.getfixturevalue("shared_data")
+        arguments += ["--cifar10n", folder / "cifar10n.npz", "--rows", 1024]
+    output = run("examples/vision/class_act.py", *arguments, folder=tmp_path)
+    for name in ("uniform, T", "hard learner", "RHO-LOSS starves"):
+        assert name in output
+    with Image.open(tmp_path / "results" / "class_act.png") as image:
+        assert min(image.size) > 300
+
+
 def write_shards(folder, split, num_records):
     folder.mkdir()
     with tarfile.open(folder / "00000.tar", "w") as archive:
