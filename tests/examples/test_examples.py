@@ -53,10 +53,10 @@ def test_getting_started(tmp_path):
 
 @pytest.mark.parametrize("data", ["digits", "cifar10n"])
 def test_class_act(tmp_path, data, request):
-    arguments = "--steps 40 --results results".split()
+    arguments = "--steps 20 --results results".split()
     if data == "cifar10n":
         folder = request.getfixturevalue("shared_data")
-        arguments += ["--cifar10n", folder / "cifar10n.npz", "--rows", 1024]
+        arguments += ["--cifar10n", folder / "cifar10n.npz", "--rows", 256]
     output = run("examples/vision/class_act.py", *arguments, folder=tmp_path)
     for name in ("uniform, T", "hard learner", "RHO-LOSS starves"):
         assert name in output
