@@ -23,6 +23,10 @@ class ActiveCLIP(SelectingModel):
     The models may see other resolutions and tokens: each gets the inputs that
     it names from the batch.
 
+    The progress bar shows `log_spread`, too, the mean of
+    `log(std(gain * score))`. Below about -1 a draw is uniform in all but
+    name: raise the gain.
+
     Args:
         learner: Keras model, the one to train. It returns pairs (see
             `keras_jest.models.DualEncoder`).
@@ -66,6 +70,8 @@ class ActiveCLIP(SelectingModel):
     Reference:
     - [Evans et al., 2023](https://arxiv.org/abs/2312.05328)
     """
+
+    shows_spread = True
 
     def compile(
         self,

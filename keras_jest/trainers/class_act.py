@@ -31,6 +31,10 @@ class ClassAct(SelectingModel):
     - `reference=keras_jest.models.PrecomputedLosses()`: the reference's
       losses come with the batch.
 
+    The progress bar shows `log_spread`, too, the mean of
+    `log(std(gain * score))`. Below about -1 a draw is uniform in all but
+    name: raise the gain.
+
     Args:
         learner: Keras model, the one to train, with outputs that `loss`
             takes.
@@ -76,6 +80,8 @@ class ClassAct(SelectingModel):
     - [Evans et al., 2023](https://arxiv.org/abs/2312.05328)
     - [Mindermann et al., 2022](https://arxiv.org/abs/2206.07137), RHO-LOSS
     """
+
+    shows_spread = True
 
     def compile(
         self,

@@ -1,11 +1,14 @@
 """From a super-batch to its sub-batch: score, pick, gather."""
 
+import math
+
 import keras
 from keras import ops
 
 from keras_jest.selection.draws import fold_in
 from keras_jest.selection.uniform_selection import UniformSelection
 from keras_jest.trainers.finite_picks import replace_nonfinite
+from keras_jest.trainers.labels import count_outside
 from keras_jest.trainers.scoring import check_sizes
 from keras_jest.trainers.scoring import gather
 from keras_jest.trainers.scoring import no_losses
@@ -34,7 +37,12 @@ def select_rows(model, data):
     chosen = {"picks": picks, "scores": ops.take(scores, picks)}
     if isinstance(x, dict) and "key" in x:
         chosen["key"] = ops.take(x["key"], picks, axis=0)
-    model.selection_metrics.update(scores, picks, is_scored, num_repeated)
+    metrics = model.selection_metrics
+    metrics.update(scores, picks, is_scored)
+    gain = getattr(model.selection, "gain", 1.0)
+    if 0 < gain < math.inf:
+        metrics.update_spread(scores, is_scored, gain)
+    metrics.update_faults(num_repeated, count_outside(model, y))
     model.draws.assign_add(1)
     return gather(data, picks), chosen
 

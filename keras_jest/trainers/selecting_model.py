@@ -19,6 +19,8 @@ from keras_jest.trainers.compile_checks import check_seed
 from keras_jest.trainers.compile_checks import check_train_reference
 from keras_jest.trainers.data_loaders import with_tuples
 from keras_jest.trainers.holding import holding
+from keras_jest.trainers.labels import check_labels
+from keras_jest.trainers.labels import num_classes
 from keras_jest.trainers.model_config import compile_arguments
 from keras_jest.trainers.model_config import compile_config
 from keras_jest.trainers.model_config import constructor_arguments
@@ -40,6 +42,8 @@ class SelectingModel(keras.Model):
     Its arguments are those of `keras_jest.ClassAct`, which differs from other
     subclasses in what it is told of and compiled with, and in no computation.
     """
+
+    shows_spread = False
 
     def __init__(
         self,
@@ -70,7 +74,9 @@ class SelectingModel(keras.Model):
         self.draws = self.add_weight(
             shape=(), dtype="int", trainable=False, name="draws"
         )
-        self.selection_metrics = SelectionMetrics(name="selection_metrics")
+        self.selection_metrics = SelectionMetrics(
+            self.shows_spread, name="selection_metrics"
+        )
         self.selection = self.compiled_selection = None
         self.score_loss = self.scoring_batch_size = self.last_step = None
         self.first_step = 0
@@ -198,6 +204,7 @@ class SelectingModel(keras.Model):
         if "validation_data" in kwargs:
             kwargs["validation_data"] = with_tuples(kwargs["validation_data"])
         self._freeze_reference()
+        check_labels(self, args[0] if args else kwargs.get("y"))
         # An interrupted run does not tell callbacks that it ends.
         held = {"recorder": self.recorder}
         if selection != "compiled":
@@ -207,19 +214,19 @@ class SelectingModel(keras.Model):
             if self.train_function is None:
                 self._saw_super_batch = False
             history = super().fit(with_tuples(x), *args, **kwargs)
-        self.selection_metrics.check_repeated_rows()
+        self.selection_metrics.check(num_classes(self))
         return history
 
     def reset_metrics(self):
         # An epoch that begins or an evaluation would hide them.
-        self.selection_metrics.check_repeated_rows()
+        self.selection_metrics.check(num_classes(self))
         super().reset_metrics()
 
     def train_on_batch(self, *args, **kwargs):
         self._freeze_reference()
         with explained_sizes():
             logs = super().train_on_batch(*args, **kwargs)
-        self.selection_metrics.check_repeated_rows()
+        self.selection_metrics.check(num_classes(self))
         return logs
 
     def select(self, data):

@@ -1,7 +1,11 @@
 """What the progress bar says about selection."""
 
+import math
+
 import keras
 from keras import ops
+
+from keras_jest.trainers.labels import explanation
 
 
 class SelectionMetrics(keras.layers.Layer):
@@ -10,21 +14,28 @@ class SelectionMetrics(keras.layers.Layer):
     It holds the mean learnability of the super-batch and of what was kept,
     over the steps that scored rows (0 if there were none); the number of
     scored rows that are not finite; and, unseen, of places that had to be
-    filled by repeating rows.
+    filled by repeating rows, and of labels that are no class.
+
+    Args:
+        shows_spread: bool. Show the mean of `log(std(gain * score))`, too:
+            far below 0 a draw is uniform in all but name.
+        **kwargs: as for every layer.
     """
 
-    SHOWN = ("learnability", "kept_learnability", "nonfinite_rows")
-    UNSEEN = ("repeated_rows",)
-
-    def __init__(self, **kwargs):
+    def __init__(self, shows_spread=False, **kwargs):
         super().__init__(**kwargs)
+        self.shown = ["learnability", "kept_learnability", "nonfinite_rows"]
+        self.unseen = ["repeated_rows", "labels_outside"]
+        (self.shown if shows_spread else self.unseen).append("log_spread")
+        self.log_spread = keras.metrics.Mean("log_spread")
+        self.labels_outside = keras.metrics.Sum("labels_outside")
         self.learnability = keras.metrics.Mean("learnability")
         self.kept_learnability = keras.metrics.Mean("kept_learnability")
         self.nonfinite_rows = keras.metrics.Sum("nonfinite_rows")
         self.repeated_rows = keras.metrics.Sum("repeated_rows")
         self.built = True
 
-    def update(self, scores, picks, is_scored, num_repeated):
+    def update(self, scores, picks, is_scored):
         """Take in the scores of one super-batch, and which were kept."""
         finite = ops.isfinite(scores)
         self.nonfinite_rows.update_state(1.0 - ops.cast(finite, "float32"))
@@ -33,17 +44,38 @@ class SelectionMetrics(keras.layers.Layer):
         self.learnability.update_state(scores, sample_weight=weights)
         scores, weights = ops.take(scores, picks), ops.take(weights, picks)
         self.kept_learnability.update_state(scores, sample_weight=weights)
+
+    def update_spread(self, scores, is_scored, gain):
+        """Take in how far the scores of one super-batch are apart."""
+        weights = ops.cast(ops.isfinite(scores), "float32")
+        scores = ops.where(ops.isfinite(scores), scores, 0.0)
+        num_rows = ops.maximum(ops.sum(weights), 1.0)
+        mean = ops.sum(weights * scores) / num_rows
+        variance = ops.sum(weights * ops.square(scores - mean)) / num_rows
+        log_spread = 0.5 * ops.log(ops.maximum(variance, 1e-24))
+        self.log_spread.update_state(
+            log_spread + math.log(gain),
+            sample_weight=ops.cast(is_scored, "float32"),
+        )
+
+    def update_faults(self, num_repeated, num_labels_outside):
+        """Count what `check` raises for."""
         self.repeated_rows.update_state(ops.cast(num_repeated, "float32"))
+        self.labels_outside.update_state(num_labels_outside)
 
     def visible(self, logs, is_selecting):
         """The logs without what says nothing to the user now."""
-        hidden = self.UNSEEN if is_selecting else self.UNSEEN + self.SHOWN
+        hidden = self.unseen + ([] if is_selecting else self.shown)
         return {name: logs[name] for name in logs if name not in hidden}
 
-    def check_repeated_rows(self):
-        """Raise if rows had to be repeated since the metrics were reset."""
+    def check(self, num_classes=None):
+        """Raise for faults since the metrics were reset."""
         num_repeated = int(self.repeated_rows.result())
         self.repeated_rows.reset_state()
+        num_labels = int(self.labels_outside.result())
+        self.labels_outside.reset_state()
+        if num_labels:
+            raise ValueError(explanation(num_labels, num_classes))
         if num_repeated:
             raise ValueError(
                 "Too few rows were finite to fill the sub-batch, so "

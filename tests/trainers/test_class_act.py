@@ -284,3 +284,39 @@ def test_an_online_model_with_other_inputs():
     fit(model, {"images": X, "small": X / 2}, y=Y)
     with pytest.raises(ValueError, match=r"online model needs .*\['small'\]"):
         fit(model, {"images": X}, y=Y)
+
+
+def test_the_spread_of_scores_is_shown():
+    policy = IndependentSelection(sub_batch_size=5, gain=3.0)
+    model = make_model(selection=policy)
+    hard, easy = (
+        losses_of(make_classifier(offset), slice(20)) for offset in (2.0, 1.0)
+    )
+    logs = fit(model, X[:20], y=Y[:20])
+    expected = np.log(3.0 * np.std(hard - easy))
+    np.testing.assert_allclose(logs["log_spread"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_labels_outside_the_classes(label):
+    labels = Y.copy()
+    labels[[7, 30]] = label
+    model = make_model()
+    before = weights_of(model.learner)
+    with pytest.raises(ValueError, match="(?s)from 0 to 2.*2 labels"):
+        fit(model, X, y=labels)
+    for old, new in zip(before, weights_of(model.learner), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "jax",
+    reason="the others' cross-entropy raises at once",
+)
+def test_labels_outside_the_classes_in_a_dataset():
+    labels = Y.copy()
+    labels[7] = 3
+    batches = [(X[:20], labels[:20]), (X[20:], labels[20:])]
+    model = make_model()
+    with pytest.raises(ValueError, match="1 labels outside"):
+        model.fit((batch for batch in batches), verbose=0)

@@ -1,0 +1,40 @@
+"""Labels outside the classes, which not every backend minds."""
+
+import keras
+from keras import ops
+
+
+def num_classes(model):
+    """How many classes the labels of a model count, None if unknown."""
+    loss = model.score_loss or model.loss
+    is_sparse = isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
+    outputs = getattr(model.learner, "outputs", None)
+    if not is_sparse or loss.get_config().get("ignore_class") is not None:
+        return None
+    return outputs[0].shape[-1] if outputs else None
+
+
+def count_outside(model, labels):
+    """How many labels are no class: a scalar tensor, 0 if unknown."""
+    classes = num_classes(model)
+    if classes is None or labels is None:
+        return ops.zeros(())
+    is_class = ops.logical_and(labels >= 0, labels < classes)
+    return ops.sum(1.0 - ops.cast(is_class, "float32"))
+
+
+def check_labels(model, labels):
+    """Raise, before anything is trained, if an array has bad labels."""
+    if not hasattr(labels, "__array__") or num_classes(model) is None:
+        return
+    count = int(count_outside(model, ops.convert_to_tensor(labels)))
+    if count:
+        raise ValueError(explanation(count, num_classes(model)))
+
+
+def explanation(count, classes):
+    return (
+        f"Labels must be from 0 to {classes - 1}, as many as the learner has "
+        f"outputs. Received: {count} labels outside. Drop these rows, or give "
+        "the learner more outputs."
+    )
