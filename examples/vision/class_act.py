@@ -126,6 +126,7 @@ train, test, names = (
 images, labels, clean = (of[: args.rows] for of in train)
 test_images, test_labels = (of[: args.rows] for of in test)
 labels = labels.astype("int32")
+names = [str(name) for name in names]
 num_classes = len(names)
 
 
@@ -200,11 +201,12 @@ loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 class CleanAccuracy(keras.callbacks.Callback):
-    """The learner's accuracy on the test set, as training goes on."""
+    """The learner's accuracy on the test set, until the last step."""
 
-    def __init__(self, every):
+    def __init__(self, steps):
         super().__init__()
-        self.every, self.step, self.history = every, 0, []
+        self.steps, self.every = steps, max(1, steps // 20)
+        self.step, self.history = 0, []
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
@@ -214,12 +216,13 @@ class CleanAccuracy(keras.callbacks.Callback):
             )
             right = np.argmax(logits, axis=1) == test_labels
             self.history.append((self.step, float(np.mean(right))))
+        self.model.stop_training = self.step == self.steps
 
 
 def fit(model, data, steps, selection=None, log=None):
     model.compile(make_optimizer(steps), loss=loss, selection=selection)
     batch_size = super_batch_size if selection else sub_batch_size
-    accuracy = CleanAccuracy(every=max(1, steps // 20))
+    accuracy = CleanAccuracy(steps)
     inputs, targets = data
     start = time.time()
     model.fit(
@@ -346,7 +349,7 @@ share of the rows. Selection may starve a class that the reference finds hard.
 
 own_rows = np.arange(0, len(images), 2)[: len(own[1])]
 print(f"\n{'':22s} {'wrong':>6s}   picked / share of the rows, by true class")
-print(" " * 31 + "".join(f"{str(name)[:6]:>7s}" for name in names))
+print(" " * 31 + "".join(f"{name[:6]:>7s}" for name in names))
 base = np.bincount(clean[own_rows], minlength=num_classes) / len(own_rows)
 wrong = {"its own rows": np.mean(labels[own_rows] != clean[own_rows])}
 print(f"{'its own rows':22s} {wrong['its own rows']:6.0%}")
@@ -358,7 +361,7 @@ for arm, rows in picks.items():
     numbers = "".join(f"{number:7.2f}" for number in balance[arm])
     print(f"{arm:22s} {wrong[arm]:6.0%}   {numbers}")
 print(f"\n{'wrong picks by class':31s}", end="")
-print("".join(f"{str(name)[:6]:>7s}" for name in names))
+print("".join(f"{name[:6]:>7s}" for name in names))
 for arm, rows in picks.items():
     shares = [
         np.mean((labels != clean)[rows[clean[rows] == number]])
