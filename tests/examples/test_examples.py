@@ -64,6 +64,17 @@ def test_class_act(tmp_path, data, request):
         assert min(image.size) > 300
 
 
+def test_active_clip(tmp_path):
+    output = run(
+        "examples/vision_language/active_clip.py",
+        *"--pairs 512 --steps 8 --sub-batch-size 32".split(),
+        folder=tmp_path,
+    )
+    assert "log spread" in output
+    with Image.open(tmp_path / "results" / "active_clip.png") as image:
+        assert min(image.size) > 300
+
+
 def write_shards(folder, split, num_records):
     folder.mkdir()
     with tarfile.open(folder / "00000.tar", "w") as archive:
