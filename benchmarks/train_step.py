@@ -1,10 +1,12 @@
-"""What a JEST step costs over the sum of its parts.
+"""What a step with selection costs over the sum of its parts.
 
     KERAS_BACKEND=jax python benchmarks/train_step.py
 
 The parts are what cannot be saved: a uniform training step on the sub-batch,
 and a forward pass of the learner and the reference over the super-batch (of
-the learner alone where the reference is precomputed). All run in one process
+the learner alone where the reference is precomputed). ClassAct's are the steps
+of a classifier and of its online model on half of the super-batch, and forward
+passes of online model and reference over it. All run in one process
 in turn, the machine's noise is shared, and medians are compared. Selection
 itself, gathering and bookkeeping are what the ratio shows.
 
@@ -21,6 +23,8 @@ import time
 import keras
 import numpy as np
 
+from keras_jest import ClassAct
+from keras_jest import IndependentSelection
 from keras_jest import JESTModel
 from keras_jest import JointSelection
 from keras_jest.losses import SigmoidContrastiveLoss
@@ -85,6 +89,46 @@ def make_steps(args):
     }
 
 
+def make_classifier(args, variant, num_classes=1000):
+    size = args.image_size
+    encoder = SigLIP.from_variant(variant, image_size=size).image_encoder
+    images = keras.Input((size, size, 3))
+    return keras.Sequential([images, encoder, keras.layers.Dense(num_classes)])
+
+
+def make_class_act(args, selection, learner, online=None, reference=None):
+    model = ClassAct(learner, online, reference, seed=0)
+    model.compile(
+        keras.optimizers.AdamW(1e-4),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        selection=selection,
+        jit_compile=keras.backend.backend() != "torch",
+    )
+    return model
+
+
+def make_class_act_steps(args):
+    """ClassAct and its parts; half of the super-batch is kept."""
+    images = make_batch(args, 2 * args.sub_batch)["images"]
+    labels = np.arange(len(images), dtype="int32")
+    sub_batch = images[: args.sub_batch], labels[: args.sub_batch]
+    learner = make_class_act(args, None, make_classifier(args, args.variant))
+    small = [make_classifier(args, args.scorer) for _ in range(4)]
+    online = make_class_act(args, None, small[0])
+    active = make_class_act(
+        args,
+        IndependentSelection(sub_batch_size=args.sub_batch),
+        make_classifier(args, args.variant),
+        *small[1:3],
+    )
+    return {
+        "classifier step": lambda: learner.train_on_batch(*sub_batch),
+        "online step": lambda: online.train_on_batch(*sub_batch),
+        "online forward": lambda: small[3].predict_on_batch(images),
+        "ClassAct step": lambda: active.train_on_batch(images, labels),
+    }
+
+
 def measure(steps, repeats):
     """Median seconds of each step, after one run to compile it."""
     seconds = {name: [] for name in steps}
@@ -112,6 +156,7 @@ def keep_memory():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--variant", default="S/16")
+    parser.add_argument("--scorer", default="Ti/16", help="of ClassAct")
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--sequence-length", type=int, default=16)
     parser.add_argument("--sub-batch", type=int, default=128)
@@ -123,10 +168,17 @@ def main():
     if args.keep_memory:
         keep_memory()
     seconds = measure(make_steps(args), args.repeats)
+    seconds |= measure(make_class_act_steps(args), args.repeats)
     parts = seconds["uniform step"] + seconds["learner forward"]
     ratios = {
         "JEST": seconds["JEST step"] / (parts + seconds["reference forward"]),
         "JEST, precomputed": seconds["JEST step, precomputed"] / parts,
+        "ClassAct": seconds["ClassAct step"]
+        / (
+            seconds["classifier step"]
+            + seconds["online step"]
+            + 2 * seconds["online forward"]
+        ),
     }
     backend = keras.backend.backend()
     print(f"{backend}, {args.variant} at {args.image_size} px")

@@ -43,9 +43,10 @@ def test_selection(tmp_path):
 
 
 def test_train_step(tmp_path):
-    settings = "--variant mu/8 --image-size 16 --sub-batch 8 --repeats 1"
+    settings = "--variant mu/8 --scorer mu/8 --image-size 16 --sub-batch 8 "
+    settings += "--repeats 1"
     table = run("train_step.py", settings, tmp_path / "train_step.json")
-    assert set(table["ratios"]) == {"JEST", "JEST, precomputed"}
+    assert set(table["ratios"]) == {"JEST", "JEST, precomputed", "ClassAct"}
     assert all(ratio > 0 for ratio in table["ratios"].values())
 
 
