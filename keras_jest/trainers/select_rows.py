@@ -40,7 +40,7 @@ def select_rows(model, data):
     metrics = model.selection_metrics
     metrics.update(scores, picks, is_scored)
     gain = getattr(model.selection, "gain", 1.0)
-    if 0 < gain < math.inf:
+    if metrics.shows_spread and 0 < gain < math.inf:
         metrics.update_spread(scores, is_scored, gain)
     metrics.update_faults(num_repeated, count_outside(model, y))
     model.draws.assign_add(1)

@@ -26,6 +26,7 @@ class SelectionMetrics(keras.layers.Layer):
         super().__init__(**kwargs)
         self.shown = ["learnability", "kept_learnability", "nonfinite_rows"]
         self.unseen = ["repeated_rows", "labels_outside"]
+        self.shows_spread = shows_spread
         (self.shown if shows_spread else self.unseen).append("log_spread")
         self.log_spread = keras.metrics.Mean("log_spread")
         self.labels_outside = keras.metrics.Sum("labels_outside")

@@ -172,6 +172,7 @@ def test_scale_and_bias_come_back_from_a_file(tmp_path):
     pairs = to_numpy(fresh(batch()))
     # The logarithm of the scale is stored: 2.9, rounded to 24 bits.
     np.testing.assert_allclose(pairs["logit_scale"], 17.3, rtol=1e-6)
+    # Rounded itself, by at most 6e-8 of it.
     np.testing.assert_allclose(pairs["logit_bias"], -8.2, rtol=1e-7)
 
 
@@ -197,6 +198,7 @@ def test_two_of_them_are_learner_and_reference():
             model.train_on_batch(batch(8), return_dict=True) for _ in range(3)
         ]
         losses.append([float(of_step["loss"]) for of_step in logs])
+    # Eight losses of three steps, summed in another order in 24 bits.
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     assert losses[0][2] < losses[0][0]
     for weight, old in zip(reference.weights, before, strict=True):

@@ -149,6 +149,22 @@ def test_the_loss_is_the_learners_alone():
     )
 
 
+def test_a_penalty_of_the_online_model_trains_it():
+    def penalized():
+        penalty = keras.regularizers.L2(0.5)
+        dense = keras.layers.Dense(3, kernel_regularizer=penalty)
+        model = keras.Sequential([keras.Input((6,)), dense])
+        model.set_weights(make_classifier(2.0).get_weights())
+        return model
+
+    model = make_model(online=penalized())
+    recorder = Recorder(model)
+    fit(model, X, y=Y, sample_weight=WEIGHT)
+    sgd = keras.optimizers.SGD(0.1)
+    online = alone(penalized(), sgd, kept(recorder))
+    assert_same_weights(model.online, online, rtol=1e-5, atol=1e-6)
+
+
 def test_equal_scorers_score_nothing():
     twins = make_classifier(2.0), make_classifier(2.0)
     model = make_model(*twins, optimizer=keras.optimizers.SGD(0.0))
