@@ -1,10 +1,13 @@
 """A record of which rows were picked, as parquet."""
 
+import json
+
 import keras
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.record_key import key_to_hex
+from keras_jest.data.recording import SETTINGS
 
 
 @keras_jest_export("keras_jest.callbacks.SelectionLog")
@@ -15,6 +18,7 @@ class SelectionLog(keras.callbacks.Callback):
     `row` in its super-batch, `score` (by how much the learner's loss exceeds
     the reference's, on the pair by itself) and, where the batches have
     `"key"`, the record's `key` as `keras_jest.data.key_to_hex` writes it.
+    `keras_jest.data.recorded_settings` reads the settings of the run from it.
 
     Args:
         path: str or path of the file. Each `fit` replaces an older one, and
@@ -24,8 +28,9 @@ class SelectionLog(keras.callbacks.Callback):
 
     Raises:
         ValueError: in `fit`, if the model selects nothing, or if
-            `steps_per_execution` is above 1, which hides steps; at once, if
-            pyarrow is not installed.
+            `steps_per_execution` is above 1, which hides steps, or several
+            replicas of `tf.distribute` select; at once, if pyarrow is not
+            installed.
 
     Example:
 
@@ -77,9 +82,18 @@ class SelectionLog(keras.callbacks.Callback):
                 "last step of an execution is seen. Received: "
                 f"steps_per_execution={model.steps_per_execution}"
             )
+        strategy = getattr(model, "distribute_strategy", None)
+        num_replicas = getattr(strategy, "num_replicas_in_sync", 1)
+        if num_replicas > 1:
+            raise ValueError(
+                "`SelectionLog` would miss what all replicas but the first "
+                f"pick. Received: {num_replicas} replicas of tf.distribute. "
+                "Train in one, or on JAX with `keras.distribution`."
+            )
         # An interrupted run does not tell callbacks that it ends.
         self._close()
         self._forget()
+        self._settings = json.dumps(model.get_selection_settings())
         model.recorder = self._record
 
     def on_train_end(self, logs=None):
@@ -117,9 +131,8 @@ class SelectionLog(keras.callbacks.Callback):
             for step, chosen in self._waiting
         )
         if self._writer is None:
-            self._writer = pyarrow.parquet.ParquetWriter(
-                self.path, table.schema
-            )
+            schema = table.schema.with_metadata({SETTINGS: self._settings})
+            self._writer = pyarrow.parquet.ParquetWriter(self.path, schema)
         self._writer.write_table(table)
         self._waiting, self._num_waiting = [], 0
 

@@ -38,12 +38,17 @@ class ActiveCLIP(SelectingModel):
         seed: int or `None`. The same seed, data and weights give the same
             picks on every backend. With `None` one is drawn, and kept.
         policy: `keras.layers.Layer` or `None`, as in `keras_jest.JESTModel`.
+        score_delay: int, 0 or 1. With 1, super-batches are scored with the
+            weights from before the latest update, as by a scorer that works
+            while the learner trains; a copy of the weights that score is
+            kept for it. It saves no time by itself.
         name: str, the name of the model.
         **kwargs: further arguments of `keras.Model`.
 
     Raises:
         ValueError: if two of the models are one or share variables, the
-            seed is no int32, or there is no reference to train.
+            seed is no int32, the delay is neither 0 nor 1, or there is no
+            reference to train.
 
     Example:
 

@@ -8,7 +8,21 @@ import keras
 from keras_jest.selection.selection_policy import is_count
 
 
-def check_models(**models):
+def check_constructor(models, train_reference, seed, score_delay):
+    """Raise unless a model can be made of these arguments."""
+    check_models(models)
+    check_outputs(**models)
+    check_train_reference(train_reference, models["reference"])
+    check_seed(seed)
+    if score_delay not in (0, 1):
+        raise ValueError(
+            "`score_delay` must be 0, to score with the present weights, or "
+            "1, to score with those before the latest update. "
+            f"Received: score_delay={score_delay}"
+        )
+
+
+def check_models(models):
     """Raise if two of the models are one, or share what is trained."""
     given = [item for item in models.items() if item[1] is not None]
     for (role, model), (other_role, other) in itertools.combinations(given, 2):
@@ -66,17 +80,36 @@ def check_seed(seed):
         )
 
 
-def check_loss_weights(loss_weights):
-    """Raise: there is one loss, and nothing to weight it against."""
+def check_outputs(learner, **others):
+    """Raise if one loss and the same targets cannot fit all outputs.
+
+    Only models that know their outputs are compared, and no pairs, whose
+    embeddings may be of any width.
+    """
+    expected = output_shape(learner)
+    for role, other in others.items():
+        shape = output_shape(other)
+        if None not in (expected, shape) and shape != expected:
+            raise ValueError(
+                f"The outputs of the {role} do not fit the loss, which the "
+                f"learner has in common with it. Received: outputs of shape "
+                f"{shape}, and {expected} of the learner. Give both as many "
+                "outputs as there are classes."
+            )
+
+
+def output_shape(model):
+    outputs = getattr(model, "outputs", None) or ()
+    return tuple(outputs[0].shape) if len(outputs) == 1 else None
+
+
+def check_loss(loss, score_loss, loss_weights, metrics):
+    """Raise unless losses give one value per example and metrics fit them."""
     if loss_weights is not None:
         raise ValueError(
             "There is one loss, so `loss_weights` would do nothing. "
             f"Received: loss_weights={loss_weights}. Leave it out."
         )
-
-
-def check_loss(loss, score_loss, metrics):
-    """Raise unless losses give one value per example and metrics fit them."""
     for name, value in (("loss", loss), ("score_loss", score_loss)):
         is_missing = value is None and name == "loss"
         if is_missing or not isinstance(value, keras.losses.Loss | None):

@@ -30,12 +30,16 @@ class JESTModel(SelectingModel):
         policy: `keras.layers.Layer` or `None`, a policy with a memory, whose
             variables, made in its constructor, are then saved with the
             model. Pass it to `compile` as `selection`, too.
+        score_delay: int, 0 or 1. With 1, super-batches are scored with the
+            weights from before the latest update, as by a scorer that works
+            while the learner trains; a copy of the weights that score is
+            kept for it. It saves no time by itself.
         name: str, the name of the model.
         **kwargs: further arguments of `keras.Model`.
 
     Raises:
         ValueError: if learner and reference are the same object or share
-            variables, or the seed is no int32.
+            variables, the seed is no int32, or the delay is neither 0 nor 1.
 
     Example:
 
@@ -68,6 +72,7 @@ class JESTModel(SelectingModel):
         reference=None,
         seed=None,
         policy=None,
+        score_delay=0,
         name=None,
         **kwargs,
     ):
@@ -76,6 +81,7 @@ class JESTModel(SelectingModel):
             reference=reference,
             seed=seed,
             policy=policy,
+            score_delay=score_delay,
             name=name,
             **kwargs,
         )

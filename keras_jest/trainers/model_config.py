@@ -11,8 +11,11 @@ def constructor_config(model):
     """The arguments of the constructor, beside those of `keras.Model`."""
     serialize = keras.saving.serialize_keras_object
     config = {part: serialize(getattr(model, part)) for part in PARTS}
-    config.update(train_reference=model.train_reference, seed=model.seed)
-    return config
+    return config | {
+        "train_reference": model.train_reference,
+        "seed": model.seed,
+        "score_delay": model.score_delay,
+    }
 
 
 def constructor_arguments(config, custom_objects=None):
@@ -43,6 +46,22 @@ def compile_config(model):
     if isinstance(optimizer, OptimizerPerModel):
         config.update(optimizer.get_config())
     return config
+
+
+def selection_settings(model):
+    """What decides which rows a run picks, beside its data and weights."""
+    compiled = compile_config(model)
+    names = "loss score_loss first_step last_step scoring_batch_size".split()
+    return {
+        "model": type(model).__name__,
+        "selection": keras.saving.serialize_keras_object(model.selection),
+        **{name: compiled[name] for name in names},
+        "train_reference": model.train_reference,
+        "score_delay": model.score_delay,
+        "seed": model.seed,
+        "first_draw": int(model.draws),
+        "backend": keras.backend.backend(),
+    }
 
 
 def compile_arguments(model, config):

@@ -13,6 +13,7 @@ from keras_jest.trainers.scoring import check_sizes
 from keras_jest.trainers.scoring import gather
 from keras_jest.trainers.scoring import no_losses
 from keras_jest.trainers.scoring import score
+from keras_jest.trainers.trained_beside import carry
 
 
 def select_rows(model, data):
@@ -44,7 +45,10 @@ def select_rows(model, data):
         metrics.update_spread(scores, is_scored, gain)
     metrics.update_faults(num_repeated, count_outside(model, y))
     model.draws.assign_add(1)
-    return gather(data, picks), chosen
+    sub_batch = gather(data, picks)
+    if model.train_reference:
+        sub_batch = carry(sub_batch, data)
+    return sub_batch, chosen
 
 
 def pick_rows(model, x, y, num_rows):
@@ -75,7 +79,20 @@ def pick_rows(model, x, y, num_rows):
 
 
 def score_models(model, x, y, num_rows):
-    """Losses of learner and reference, zeros where they are not needed."""
+    """Losses of learner and reference, zeros where they are not needed.
+
+    With a delay they are those before the latest update.
+    """
+    if not model.score_delay:
+        return present_losses(model, x, y, num_rows)
+    scorers = [of for of in model.scorers.values() if of is not None]
+    with model.previous_weights.in_place_of_present(
+        model.delayed_scorers, sum((of.variables for of in scorers), [])
+    ):
+        return present_losses(model, x, y, num_rows)
+
+
+def present_losses(model, x, y, num_rows):
     loss, size = model.score_loss or model.loss, model.scoring_batch_size
     roles = {
         "learner": "learner" if model.online is None else "online model",

@@ -9,14 +9,11 @@ from keras_jest.models.model_inputs import build_from_batch
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.selection import policies
 from keras_jest.trainers import backend
+from keras_jest.trainers.compile_checks import check_constructor
 from keras_jest.trainers.compile_checks import check_first_super_batch
 from keras_jest.trainers.compile_checks import check_loss
-from keras_jest.trainers.compile_checks import check_loss_weights
-from keras_jest.trainers.compile_checks import check_models
 from keras_jest.trainers.compile_checks import check_policy
 from keras_jest.trainers.compile_checks import check_schedule
-from keras_jest.trainers.compile_checks import check_seed
-from keras_jest.trainers.compile_checks import check_train_reference
 from keras_jest.trainers.data_loaders import with_tuples
 from keras_jest.trainers.holding import holding
 from keras_jest.trainers.labels import check_labels
@@ -25,15 +22,15 @@ from keras_jest.trainers.model_config import compile_arguments
 from keras_jest.trainers.model_config import compile_config
 from keras_jest.trainers.model_config import constructor_arguments
 from keras_jest.trainers.model_config import constructor_config
+from keras_jest.trainers.model_config import selection_settings
 from keras_jest.trainers.optimizer_per_model import optimizer_per_model
+from keras_jest.trainers.previous_weights import PreviousWeights
 from keras_jest.trainers.scoring import explained_sizes
 from keras_jest.trainers.select_rows import select_rows
 from keras_jest.trainers.selection_metrics import SelectionMetrics
 from keras_jest.trainers.trained_beside import carried
-from keras_jest.trainers.trained_beside import carry
 from keras_jest.trainers.trained_beside import loss_of
-from keras_jest.trainers.trained_beside import losses_beside
-from keras_jest.trainers.trained_beside import weight_penalties
+from keras_jest.trainers.trained_beside import with_losses_beside
 
 
 class SelectingModel(keras.Model):
@@ -53,15 +50,19 @@ class SelectingModel(keras.Model):
         train_reference=False,
         seed=None,
         policy=None,
+        score_delay=0,
         name=None,
         **kwargs,
     ):
-        check_models(learner=learner, online=online, reference=reference)
-        check_train_reference(train_reference, reference)
+        check_constructor(
+            {"learner": learner, "online": online, "reference": reference},
+            train_reference,
+            seed,
+            score_delay,
+        )
         # Pairs are float32 under every dtype policy.
         kwargs.setdefault("autocast", False)
         super().__init__(name=name, **kwargs)
-        check_seed(seed)
         self.learner = learner
         self.online = online
         self.reference = reference
@@ -77,6 +78,11 @@ class SelectingModel(keras.Model):
         self.selection_metrics = SelectionMetrics(
             self.shows_spread, name="selection_metrics"
         )
+        self.score_delay = score_delay
+        if score_delay:
+            self.previous_weights = PreviousWeights()
+            # Those of a model from a file must exist before it is read.
+            self.previous_weights.make(self.delayed_scorers)
         self.selection = self.compiled_selection = None
         self.score_loss = self.scoring_batch_size = self.last_step = None
         self.first_step = 0
@@ -100,14 +106,25 @@ class SelectingModel(keras.Model):
             models["reference"] = self.reference
         return models
 
+    @property
+    def delayed_scorers(self):
+        """What would score with older weights where scoring is delayed."""
+        trained = [self.reference] if self.train_reference else []
+        return [self.scorers["learner"], *trained]
+
     def call(self, inputs, training=None):
         inputs, _ = carried(inputs)
-        for scorer in (self.online, self.reference):
-            if scorer is not None and not scorer.built:
-                # JAX needs all variables to exist before the first step.
-                build_from_batch(scorer, inputs)
+        self.build_all(inputs)
         own_inputs = model_inputs(self.learner, inputs, "learner")
         return self.learner(own_inputs, training=training)
+
+    def build_all(self, inputs):
+        """Make every variable exist, as JAX needs it before a step."""
+        for model in (self.learner, self.online, self.reference):
+            if model is not None and not model.built:
+                build_from_batch(model, inputs)
+        if self.score_delay:
+            self.previous_weights.make(self.delayed_scorers)
 
     def compile(
         self,
@@ -152,12 +169,8 @@ class SelectingModel(keras.Model):
                 needs a reference and there is none, a number is out of
                 range, or an optimizer is for what is not trained.
         """
-        check_loss(
-            loss,
-            score_loss,
-            kwargs.get("metrics") or kwargs.get("weighted_metrics"),
-        )
-        check_loss_weights(kwargs.get("loss_weights"))
+        metrics = kwargs.get("metrics") or kwargs.get("weighted_metrics")
+        check_loss(loss, score_loss, kwargs.get("loss_weights"), metrics)
         check_schedule(first_step, last_step, scoring_batch_size)
         self.first_step = first_step
         self.last_step = last_step
@@ -231,14 +244,17 @@ class SelectingModel(keras.Model):
 
     def select(self, data):
         """Turn a super-batch into a sub-batch and what is told of it."""
-        if self.selection is None:
-            return data, {}
-        if not self._saw_super_batch:
-            check_first_super_batch(self.selection, data)
-            self._saw_super_batch = True
-        sub_batch, chosen = select_rows(self, data)
-        if self.train_reference:
-            sub_batch = carry(sub_batch, data)
+        sub_batch, chosen = data, {}
+        if self.score_delay:
+            x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+            self.build_all(x)
+        if self.selection is not None:
+            if not self._saw_super_batch:
+                check_first_super_batch(self.selection, data)
+                self._saw_super_batch = True
+            sub_batch, chosen = select_rows(self, data)
+        if self.score_delay:
+            self.previous_weights.store(self.delayed_scorers)
         return sub_batch, chosen
 
     def report(self, logs):
@@ -255,14 +271,7 @@ class SelectingModel(keras.Model):
         batch = {"y": y, "sample_weight": sample_weight}
         loss = loss_of(self.loss, batch, y_pred)
         loss = sum((ops.sum(added) for added in self.losses), loss)
-        if not self.trained_beside:
-            return loss
-        # The others' losses have gradients, and no part in what is reported.
-        unseen = weight_penalties(self.trained_beside.values())
-        if training:
-            beside = losses_beside(self, x, y, sample_weight)
-            loss, unseen = loss + beside, unseen + beside
-        return loss - ops.stop_gradient(unseen)
+        return with_losses_beside(self, loss, x, y, sample_weight, training)
 
     def get_metrics_result(self):
         logs = super().get_metrics_result()
@@ -307,6 +316,10 @@ class SelectingModel(keras.Model):
 
     def get_config(self):
         return {**super().get_config(), **constructor_config(self)}
+
+    def get_selection_settings(self):
+        """What a record of the run says about it: a dict for JSON."""
+        return selection_settings(self)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

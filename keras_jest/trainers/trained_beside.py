@@ -37,6 +37,28 @@ def carried(inputs):
     return inputs, None
 
 
+def with_losses_beside(model, loss, x, y, sample_weight, training):
+    """The learner's loss, and the gradients of the others', too.
+
+    Args:
+        model: a `SelectingModel`.
+        loss: scalar tensor, the learner's.
+        x: as for `losses_beside`, like what is not named here.
+        training: bool. Without it, only weight penalties are trained.
+
+    Returns:
+        A scalar of the value of `loss`.
+    """
+    if not model.trained_beside:
+        return loss
+    # Keras has added these to `loss`: the models are parts of this one.
+    unseen = weight_penalties(model.trained_beside.values())
+    if training:
+        beside = losses_beside(model, x, y, sample_weight)
+        loss, unseen = loss + beside, unseen + beside
+    return loss - ops.stop_gradient(unseen)
+
+
 def losses_beside(model, x, y, sample_weight):
     """What the models beside the learner train on, summed.
 

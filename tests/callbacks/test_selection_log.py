@@ -9,6 +9,7 @@ from keras_jest import JESTModel
 from keras_jest.callbacks import SelectionLog
 from keras_jest.data import key_to_hex
 from keras_jest.data import record_key
+from keras_jest.data import recorded_settings
 from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.models import DualEncoder
 
@@ -105,3 +106,32 @@ def test_hidden_steps_are_an_error(pool, tmp_path):
     log = SelectionLog(tmp_path / "log.parquet")
     with pytest.raises(ValueError, match="steps_per_execution=2"):
         model.fit(pool, batch_size=12, verbose=0, callbacks=[log])
+
+
+def test_the_file_holds_the_settings_of_the_run(pool, tmp_path):
+    model = make_model(first_step=1, score_loss=SigmoidContrastiveLoss())
+    path = tmp_path / "log.parquet"
+    model.fit(pool, batch_size=12, verbose=0)
+    policy = IndependentSelection(0.25, gain=float("inf"))
+    model.fit(
+        pool,
+        batch_size=12,
+        verbose=0,
+        selection=policy,
+        callbacks=[SelectionLog(path)],
+    )
+    settings = recorded_settings(path)
+    assert settings["selection"]["config"] == policy.get_config()
+    assert settings["model"] == "JESTModel"
+    assert settings["score_loss"]["class_name"] == "SigmoidContrastiveLoss"
+    assert settings["first_step"] == 1
+    assert settings["first_draw"] == 3
+    assert settings["seed"] == settings["score_delay"] == 0
+    assert settings["backend"] == keras.backend.backend()
+
+
+def test_a_file_without_settings(tmp_path):
+    table = pytest.importorskip("pyarrow").table({"key": ["00"]})
+    parquet.write_table(table, tmp_path / "other.parquet")
+    with pytest.raises(ValueError, match=r"other\.parquet"):
+        recorded_settings(tmp_path / "other.parquet")

@@ -287,6 +287,56 @@ def test_the_same_model_twice():
         ClassAct(make_classifier(), model, model)
 
 
+@pytest.mark.parametrize("role", ["online", "reference"])
+def test_outputs_that_do_not_fit_the_loss(role):
+    narrow = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)])
+    with pytest.raises(
+        ValueError, match=rf"{role}.*\(None, 2\), and \(None, 3\)"
+    ):
+        make_model(**{role: narrow})
+
+
+def test_label_smoothing_in_training_and_not_in_scores():
+    """Targets are one-hot; picks are those of the loss without smoothing."""
+    one_hot = np.eye(3, dtype="float32")[Y]
+    smooth = keras.losses.CategoricalCrossentropy(True, label_smoothing=0.3)
+    model = make_model(
+        loss=smooth,
+        score_loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        selection=IndependentSelection(0.75, gain=float("inf")),
+    )
+    recorder = Recorder(model)
+    scores = [losses_of(make_classifier(of), slice(20)) for of in (2.0, 1.0)]
+    highest = np.argsort(scores[1] - scores[0])[:5]
+    fit(model, X[:20], y=one_hot[:20])
+    assert recorder.picks == [highest.tolist()]
+    learner = make_classifier()
+    learner.compile(keras.optimizers.SGD(0.1), loss=smooth)
+    learner.train_on_batch(X[highest], one_hot[highest])
+    assert_same_weights(model.learner, learner, rtol=1e-5, atol=1e-6)
+
+
+def test_class_weights_weigh_what_was_picked():
+    class_weight = {0: 0.5, 1: 2.0, 2: 4.0}
+    model = make_model()
+    recorder = Recorder(model)
+    fit(model, X, y=Y, class_weight=class_weight)
+    weight = np.array([class_weight[label] for label in Y], "float32")
+    batches = [
+        (X[rows], Y[rows], weight[rows])
+        for rows in (
+            20 * step + np.array(picks)
+            for step, picks in enumerate(recorder.picks)
+        )
+    ]
+    for part, offset in (("learner", 0.0), ("online", 2.0)):
+        plain = alone(
+            make_classifier(offset), keras.optimizers.SGD(0.1), batches
+        )
+        trained = getattr(model, part)
+        assert_same_weights(trained, plain, rtol=1e-5, atol=1e-6)
+
+
 def test_an_online_model_with_other_inputs():
     """Each is given the inputs that it names."""
 

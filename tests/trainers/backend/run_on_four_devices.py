@@ -2,20 +2,27 @@
 
 import json
 import re
+import tempfile
 
 import jax
 import keras
 import numpy as np
+import pyarrow.parquet
 from small_models import Recorder
 from small_models import cut
 from small_models import fit
+from small_models import make_classifier
 from small_models import make_dual_encoder
+from small_models import make_labelled
 from small_models import make_model
 from small_models import make_pool
 from small_models import weights_of
 
+from keras_jest import ClassAct
+from keras_jest import IndependentSelection
 from keras_jest import JESTModel
 from keras_jest import JointSelection
+from keras_jest.callbacks import SelectionLog
 
 POOL = make_pool(96)
 HIDDEN = 53
@@ -75,6 +82,27 @@ def error_of(method, num_rows, sub_batch_size=20):
         return str(error)
 
 
+def class_act():
+    """All three models are trained, and scored one step late; with a log."""
+    model = ClassAct(
+        make_classifier(),
+        make_classifier(2.0),
+        make_classifier(1.0),
+        train_reference=True,
+        seed=3,
+        score_delay=1,
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    policy = IndependentSelection(sub_batch_size=20)
+    model.compile(keras.optimizers.Adam(0.1), loss=loss, selection=policy)
+    inputs, labels, _ = make_labelled(144)
+    with tempfile.TemporaryDirectory() as folder:
+        log = SelectionLog(f"{folder}/picks.parquet")
+        fit(model, inputs, y=labels, batch_size=48, callbacks=[log])
+        picks = pyarrow.parquet.read_table(log.path)["row"].to_pylist()
+    return {"picks": picks, "weights": weights_of(model)}
+
+
 def distance(first, second):
     pairs = zip(first.pop("weights"), second.pop("weights"), strict=True)
     return max(float(np.abs(one - other).max()) for one, other in pairs)
@@ -82,10 +110,14 @@ def distance(first, second):
 
 def main():
     assert len(jax.devices()) == 4
-    runs = {"one_device": by_fit()}
+    runs = {"one_device": by_fit(), "class_act": class_act()}
     keras.distribution.set_distribution(keras.distribution.DataParallel())
     runs["four_devices"] = by_fit()
     runs["distance"] = distance(runs["one_device"], runs["four_devices"])
+    runs["class_act_on_four"] = class_act()
+    runs["class_act_distance"] = distance(
+        runs["class_act"], runs["class_act_on_four"]
+    )
     runs["step"] = by_one_step()
     runs["step_in_parts"] = by_one_step(scoring_batch_size=16)
     runs["errors"] = {

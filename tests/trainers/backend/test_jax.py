@@ -44,6 +44,13 @@ def test_four_devices_pick_and_learn_what_one_does(runs):
     assert runs["step_in_parts"]["picks"] == picks[:1]
 
 
+def test_four_devices_train_small_models_as_one_does(runs):
+    picks = runs["class_act"]["picks"]
+    assert len(picks) == 60
+    assert runs["class_act_on_four"]["picks"] == picks
+    assert runs["class_act_distance"] < 1e-5
+
+
 def test_every_device_scores_and_trains_its_share(runs):
     """Hidden layers of width 53 tell how many rows a device works on."""
     # 5 of the 20 that are trained; 12 of 48, or 4 of 16, that are scored.

@@ -46,8 +46,9 @@ def test_a_strategy_of_one_device_changes_nothing():
     assert_same_weights(model, other, rtol=1e-6, atol=1e-7)
 
 
-def test_each_of_two_replicas_selects_from_its_own_part():
-    script = pathlib.Path(__file__).with_name("run_on_two_replicas.py")
+def run(name):
+    """What a script printed that had a process of its own."""
+    script = pathlib.Path(__file__).with_name(name)
     root = script.parents[3]
     paths = [str(root), str(script.parents[1])]
     process = subprocess.run(
@@ -58,8 +59,21 @@ def test_each_of_two_replicas_selects_from_its_own_part():
         timeout=600,
     )
     assert process.returncode == 0, process.stderr[-3000:]
-    run = json.loads(process.stdout.splitlines()[-1])
-    assert run["num_replicas"] == 2
-    assert run["draws"] == 2
-    assert run["distance"] < 1e-6
-    assert run["moved"] > 1e-3
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+def test_each_of_two_replicas_selects_from_its_own_part():
+    found = run("run_on_two_replicas.py")
+    assert found["num_replicas"] == 2
+    assert found["draws"] == 2
+    assert found["distance"] < 1e-6
+    assert found["moved"] > 1e-3
+
+
+def test_every_model_of_class_act_learns_from_two_replicas():
+    found = run("run_class_act_on_two_replicas.py")
+    assert found["num_steps"] == 2
+    for part in ("learner", "online", "reference"):
+        assert found[part] < 1e-6
+        assert found[f"{part}_moved"] > 1e-3
+    assert "2 replicas" in found["log"]
