@@ -22,7 +22,7 @@ def optimizer_per_model(model, optimizer, online=None, reference=None):
     optimizers = {"optimizer": optimizer}
     asked = {"online model": online, "reference": reference}
     for role, other in asked.items():
-        if role in model.trained_beside:
+        if role in model.roles.trained_beside:
             other = keras.optimizers.get(other or copy_of(optimizer))
             optimizers[f"{role.split()[0]}_optimizer"] = other
         elif other is not None:
@@ -31,7 +31,7 @@ def optimizer_per_model(model, optimizer, online=None, reference=None):
                 f"Received: {other}. Leave it out; or give `ClassAct` an "
                 "online model, or a reference with train_reference=True."
             )
-    models = [model.learner, *model.trained_beside.values()]
+    models = [model.learner, *model.roles.trained_beside.values()]
     if len(models) == 1:
         return optimizer
     return OptimizerPerModel(

@@ -85,9 +85,9 @@ def score_models(model, x, y, num_rows):
     """
     if not model.score_delay:
         return present_losses(model, x, y, num_rows)
-    scorers = [of for of in model.scorers.values() if of is not None]
+    scorers = [of for of in model.roles.scorers.values() if of is not None]
     with model.previous_weights.in_place_of_present(
-        model.delayed_scorers, sum((of.variables for of in scorers), [])
+        model.roles.trained_scorers, sum((of.variables for of in scorers), [])
     ):
         return present_losses(model, x, y, num_rows)
 
@@ -99,7 +99,7 @@ def present_losses(model, x, y, num_rows):
         "reference": "reference",
     }
     return [
-        score(model.scorers[name], x, y, loss, size, role)
+        score(model.roles.scorers[name], x, y, loss, size, role)
         if name in model.selection.needs
         else no_losses(num_rows)
         for name, role in roles.items()

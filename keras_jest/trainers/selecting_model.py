@@ -5,7 +5,6 @@ import random
 import keras
 from keras import ops
 
-from keras_jest.models.model_inputs import build_from_batch
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.selection import policies
 from keras_jest.trainers import backend
@@ -25,6 +24,7 @@ from keras_jest.trainers.model_config import constructor_config
 from keras_jest.trainers.model_config import selection_settings
 from keras_jest.trainers.optimizer_per_model import optimizer_per_model
 from keras_jest.trainers.previous_weights import PreviousWeights
+from keras_jest.trainers.roles import Roles
 from keras_jest.trainers.scoring import explained_sizes
 from keras_jest.trainers.select_rows import select_rows
 from keras_jest.trainers.selection_metrics import SelectionMetrics
@@ -82,7 +82,7 @@ class SelectingModel(keras.Model):
         if score_delay:
             self.previous_weights = PreviousWeights()
             # Those of a model from a file must exist before it is read.
-            self.previous_weights.make(self.delayed_scorers)
+            self.previous_weights.make(self.roles.trained_scorers)
         self.selection = self.compiled_selection = None
         self.score_loss = self.scoring_batch_size = self.last_step = None
         self.first_step = 0
@@ -91,40 +91,16 @@ class SelectingModel(keras.Model):
         self._saw_super_batch = False
 
     @property
-    def scorers(self):
-        """The model behind each name that a policy may need."""
-        learner = self.learner if self.online is None else self.online
-        return {"learner": learner, "reference": self.reference}
-
-    @property
-    def trained_beside(self):
-        """What else is trained, by its role."""
-        models = {}
-        if self.online is not None:
-            models["online model"] = self.online
-        if self.train_reference:
-            models["reference"] = self.reference
-        return models
-
-    @property
-    def delayed_scorers(self):
-        """What would score with older weights where scoring is delayed."""
-        trained = [self.reference] if self.train_reference else []
-        return [self.scorers["learner"], *trained]
+    def roles(self):
+        return Roles(
+            self.learner, self.online, self.reference, self.train_reference
+        )
 
     def call(self, inputs, training=None):
         inputs, _ = carried(inputs)
-        self.build_all(inputs)
+        self._build_all(inputs)
         own_inputs = model_inputs(self.learner, inputs, "learner")
         return self.learner(own_inputs, training=training)
-
-    def build_all(self, inputs):
-        """Make every variable exist, as JAX needs it before a step."""
-        for model in (self.learner, self.online, self.reference):
-            if model is not None and not model.built:
-                build_from_batch(model, inputs)
-        if self.score_delay:
-            self.previous_weights.make(self.delayed_scorers)
 
     def compile(
         self,
@@ -247,14 +223,14 @@ class SelectingModel(keras.Model):
         sub_batch, chosen = data, {}
         if self.score_delay:
             x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-            self.build_all(x)
+            self._build_all(x)
         if self.selection is not None:
             if not self._saw_super_batch:
                 check_first_super_batch(self.selection, data)
                 self._saw_super_batch = True
             sub_batch, chosen = select_rows(self, data)
         if self.score_delay:
-            self.previous_weights.store(self.delayed_scorers)
+            self.previous_weights.store(self.roles.trained_scorers)
         return sub_batch, chosen
 
     def report(self, logs):
@@ -293,6 +269,11 @@ class SelectingModel(keras.Model):
     @property
     def is_scheduled(self):
         return self.first_step > 0 or self.last_step is not None
+
+    def _build_all(self, inputs):
+        self.roles.build(inputs)
+        if self.score_delay:
+            self.previous_weights.make(self.roles.trained_scorers)
 
     def _freeze_reference(self):
         # `model.trainable = True` thaws all that is in a model.

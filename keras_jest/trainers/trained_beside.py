@@ -49,10 +49,10 @@ def with_losses_beside(model, loss, x, y, sample_weight, training):
     Returns:
         A scalar of the value of `loss`.
     """
-    if not model.trained_beside:
+    if not model.roles.trained_beside:
         return loss
     # Keras has added these to `loss`: the models are parts of this one.
-    unseen = weight_penalties(model.trained_beside.values())
+    unseen = weight_penalties(model.roles.trained_beside.values())
     if training:
         beside = losses_beside(model, x, y, sample_weight)
         loss, unseen = loss + beside, unseen + beside
@@ -76,7 +76,7 @@ def losses_beside(model, x, y, sample_weight):
     x, whole = carried(x)
     sub_batch = {"x": x, "y": y, "sample_weight": sample_weight}
     total = 0.0
-    for role, beside in model.trained_beside.items():
+    for role, beside in model.roles.trained_beside.items():
         is_reference = beside is model.reference and whole is not None
         batch = whole if is_reference else sub_batch
         inputs = model_inputs(beside, batch["x"], role)

@@ -43,7 +43,7 @@ class Weights(keras.callbacks.Callback):
         self.before = []
 
     def on_train_batch_begin(self, batch, logs=None):
-        scorers = self.model.scorers.values()
+        scorers = self.model.roles.scorers.values()
         self.before.append([of.get_weights() for of in scorers])
 
 

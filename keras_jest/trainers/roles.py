@@ -1,0 +1,52 @@
+"""Which model does what."""
+
+from typing import NamedTuple
+
+import keras
+
+from keras_jest.models.model_inputs import build_from_batch
+
+
+class Roles(NamedTuple):
+    """The models of a `SelectingModel`, each in its role.
+
+    Args:
+        learner: Keras model, the one that the user wants.
+        online: Keras model or `None`, trained beside the learner to score in
+            its place.
+        reference: Keras model or `None`.
+        train_reference: bool. The reference is trained, too.
+    """
+
+    learner: keras.Model
+    online: keras.Model | None
+    reference: keras.Model | None
+    train_reference: bool
+
+    @property
+    def scorers(self):
+        """The model behind each name that a policy may need."""
+        learner = self.learner if self.online is None else self.online
+        return {"learner": learner, "reference": self.reference}
+
+    @property
+    def trained_beside(self):
+        """What is trained beside the learner, by its role."""
+        models = {}
+        if self.online is not None:
+            models["online model"] = self.online
+        if self.train_reference:
+            models["reference"] = self.reference
+        return models
+
+    @property
+    def trained_scorers(self):
+        """The scorers whose weights change from step to step."""
+        models = [self.scorers["learner"]]
+        return models + ([self.reference] if self.train_reference else [])
+
+    def build(self, inputs):
+        """Make every variable exist, as JAX needs it before a step."""
+        for model in (self.learner, self.online, self.reference):
+            if model is not None and not model.built:
+                build_from_batch(model, inputs)
