@@ -151,7 +151,7 @@ reference, online = make_scorer(1), make_scorer(2)
 train_plainly(reference, held_out, held_out_labels, 2 * num_epochs)
 train_plainly(online, own, own_labels, (num_epochs + 1) // 2)
 online_losses, reference_losses = (
-    precompute_losses(model, own, own_labels, cross_entropy)
+    precompute_losses(model, own, own_labels, cross_entropy, verbose=0)
     for model in (online, reference)
 )
 
@@ -870,9 +870,6 @@ class InfoBatchStyle(keras.layers.Layer):
 """
 All three score by the learner and know no reference. So they all prefer wrong
 labels, and the table says how much. They are for clean data.
-
-Whatever your score or your policy makes of the losses, `log_spread` in the
-progress bar is that of their difference.
 """
 
 of_their_own = {

@@ -84,7 +84,7 @@ class PrecomputedLosses(keras.Model):
 
 
 @keras_jest_export("keras_jest.models.precompute_losses")
-def precompute_losses(reference, x, y, loss, batch_size=256):
+def precompute_losses(reference, x, y, loss, batch_size=256, verbose=1):
     """The loss of a reference on every example by itself.
 
     Args:
@@ -95,6 +95,7 @@ def precompute_losses(reference, x, y, loss, batch_size=256):
         loss: `keras.losses.Loss` with one value per example, the one that
             the learner is scored by.
         batch_size: int, how many examples to look at at a time.
+        verbose: 0 or 1, whether a progress bar is shown.
 
     Returns:
         float32 array of shape `(n,)`.
@@ -114,7 +115,9 @@ def precompute_losses(reference, x, y, loss, batch_size=256):
     """
     inputs = model_inputs(reference, x, "reference")
     num_rows = len(keras.tree.flatten(inputs)[0])
-    progress = keras.utils.Progbar(num_rows, unit_name="example")
+    progress = keras.utils.Progbar(
+        num_rows, verbose=verbose, unit_name="example"
+    )
     losses = []
     for first in range(0, num_rows, batch_size):
         rows = slice(first, first + batch_size)

@@ -1,7 +1,5 @@
 """From a super-batch to its sub-batch: score, pick, gather."""
 
-import math
-
 import keras
 from keras import ops
 
@@ -13,6 +11,7 @@ from keras_jest.trainers.scoring import check_sizes
 from keras_jest.trainers.scoring import gather
 from keras_jest.trainers.scoring import no_losses
 from keras_jest.trainers.scoring import score
+from keras_jest.trainers.selection_metrics import draws_by_score
 from keras_jest.trainers.trained_beside import carry
 
 
@@ -33,16 +32,16 @@ def select_rows(model, data):
     x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
     num_rows = keras.tree.flatten(x)[0].shape[0]
     check_sizes(num_rows, model.selection.num_kept(num_rows))
-    picks, scores, is_scored = pick_rows(model, x, y, num_rows)
+    picks, scores, drawn_by, is_scored = pick_rows(model, x, y, num_rows)
     picks, num_repeated = replace_nonfinite(picks, ops.isfinite(scores))
     chosen = {"picks": picks, "scores": ops.take(scores, picks)}
     if isinstance(x, dict) and "key" in x:
         chosen["key"] = ops.take(x["key"], picks, axis=0)
     metrics = model.selection_metrics
     metrics.update(scores, picks, is_scored)
-    gain = getattr(model.selection, "gain", 1.0)
-    if metrics.shows_spread and 0 < gain < math.inf:
-        metrics.update_spread(scores, is_scored, gain)
+    if metrics.shows_spread and draws_by_score(model.selection):
+        gain = model.selection.gain
+        metrics.update_spread(drawn_by, is_scored, gain)
     metrics.update_faults(num_repeated, count_outside(model, y))
     model.draws.assign_add(1)
     sub_batch = gather(data, picks)
@@ -52,7 +51,7 @@ def select_rows(model, data):
 
 
 def pick_rows(model, x, y, num_rows):
-    """Picks, scores and whether they count: not outside the schedule."""
+    """Picks, learnability, scores, and whether both count: by schedule."""
     draws = ops.cast(model.draws, "int32")
     seed = fold_in(ops.convert_to_tensor(model.seed, "int32"), draws)
 
@@ -61,13 +60,17 @@ def pick_rows(model, x, y, num_rows):
         picks = model.selection.select(learner, reference, seed)
         check_picks(model.selection, picks, num_rows)
         scores = learner.values - reference.values
-        return ops.cast(picks, "int32"), scores
+        drawn_by = scores
+        if draws_by_score(model.selection):
+            drawn_by = model.selection.score(learner.values, reference.values)
+        return ops.cast(picks, "int32"), scores, drawn_by
 
     def uniformly():
         nothing = no_losses(num_rows)
         size = model.selection.num_kept(num_rows)
         policy = UniformSelection(sub_batch_size=size)
-        return policy.select(nothing, nothing, seed), nothing.values
+        picks = policy.select(nothing, nothing, seed)
+        return picks, nothing.values, nothing.values
 
     is_scored = bool(model.selection.needs)
     if not model.is_scheduled:

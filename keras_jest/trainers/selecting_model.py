@@ -251,8 +251,8 @@ class SelectingModel(keras.Model):
 
     def get_metrics_result(self):
         logs = super().get_metrics_result()
-        is_selecting = self.selection is not None and not self._is_evaluating
-        return self.selection_metrics.visible(logs, is_selecting)
+        policy = None if self._is_evaluating else self.selection
+        return self.selection_metrics.visible(logs, policy)
 
     def evaluate(self, x=None, *args, **kwargs):
         with explained_sizes(), holding(self, _is_evaluating=True):

@@ -64,9 +64,13 @@ class SelectionMetrics(keras.layers.Layer):
         self.repeated_rows.update_state(ops.cast(num_repeated, "float32"))
         self.labels_outside.update_state(num_labels_outside)
 
-    def visible(self, logs, is_selecting):
+    def visible(self, logs, policy):
         """The logs without what says nothing to the user now."""
-        hidden = self.unseen + ([] if is_selecting else self.shown)
+        hidden = list(self.unseen)
+        if policy is None:
+            hidden += self.shown
+        elif not draws_by_score(policy):
+            hidden += ["log_spread"]
         return {name: logs[name] for name in logs if name not in hidden}
 
     def check(self, num_classes=None):
@@ -85,3 +89,9 @@ class SelectionMetrics(keras.layers.Layer):
                 f"{int(self.nonfinite_rows.result())}. Look for infinities in "
                 "the data, or lower the learning rate."
             )
+
+
+def draws_by_score(policy):
+    """Whether a policy draws rows with odds that its own score decides."""
+    has_score = callable(getattr(policy, "score", None))
+    return has_score and bool(policy.needs) and 0 < policy.gain < math.inf

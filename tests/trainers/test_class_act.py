@@ -363,6 +363,35 @@ def test_the_spread_of_scores_is_shown():
     np.testing.assert_allclose(logs["log_spread"], expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("score", "spread"),
+    [
+        ("hard_learner", lambda hard, easy: np.std(hard)),
+        (
+            lambda learner, reference: learner - 2 * reference,
+            lambda hard, easy: np.std(hard - 2 * easy),
+        ),
+    ],
+)
+def test_the_spread_is_that_of_the_score_that_draws(score, spread):
+    policy = IndependentSelection(sub_batch_size=5, score=score)
+    model = make_model(selection=policy)
+    hard, easy = (
+        losses_of(make_classifier(offset), slice(20)) for offset in (2.0, 1.0)
+    )
+    logs = fit(model, X[:20], y=Y[:20])
+    expected = np.log(spread(hard, easy))
+    np.testing.assert_allclose(logs["log_spread"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "selection", ["uniform", IndependentSelection(0.5, gain=float("inf"))]
+)
+def test_there_is_no_spread_where_no_score_draws(selection):
+    model = make_model(selection=selection)
+    assert "log_spread" not in fit(model, X, y=Y)
+
+
 @pytest.mark.parametrize("label", [-1, 3])
 def test_labels_outside_the_classes(label):
     labels = Y.copy()
