@@ -145,6 +145,12 @@ class Data:
             "key": pool["key"],
         }
 
+    def clean_share(self, path):
+        """Of the picks in a file."""
+        keys = pyarrow.parquet.read_table(path)["key"].to_pylist()
+        kinds = [self.kinds.get(key, "clean") for key in keys]
+        return float(np.mean(np.array(kinds) == "clean"))
+
 
 def list_records(paths):
     shards = TarShards(sorted(paths), verbose=0)
@@ -155,7 +161,7 @@ def column(fields, name):
     return np.array([field[name] for field in fields])
 
 
-def make_model(seed):
+def make_model(seed, width=WIDTH, **logits):
     """A small convolutional net and a bag of words.
 
     They learn from 1,000 steps; transformers of this size do not. The bias
@@ -166,27 +172,26 @@ def make_model(seed):
         [
             keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3)),
             layers.Rescaling(1 / 127.5, offset=-1.0),
-            *convolution(32),
-            *convolution(64),
-            *convolution(128),
+            *convolution(width // 4),
+            *convolution(width // 2),
+            *convolution(width),
             layers.Flatten(),
             layers.LayerNormalization(),
-            layers.Dense(2 * WIDTH, activation="gelu"),
-            layers.Dense(WIDTH),
+            layers.Dense(2 * width, activation="gelu"),
+            layers.Dense(width),
         ]
     )
     text_encoder = keras.Sequential(
         [
             keras.Input((SEQUENCE_LENGTH,), dtype="int32"),
-            layers.Embedding(VOCABULARY, WIDTH),
+            layers.Embedding(VOCABULARY, width),
             layers.GlobalAveragePooling1D(),
             layers.LayerNormalization(),
-            layers.Dense(WIDTH),
+            layers.Dense(width),
         ]
     )
-    return DualEncoder(
-        image_encoder, text_encoder, logit_bias=-math.log(SUB_BATCH)
-    )
+    logits.setdefault("logit_bias", -math.log(SUB_BATCH))
+    return DualEncoder(image_encoder, text_encoder, **logits)
 
 
 def convolution(filters):
@@ -306,7 +311,7 @@ class Experiment:
             "scored": scored,
             "computation": 3 * steps * SUB_BATCH + scored + reference_pass,
             "reference_training": self.reference_training(arm, scores),
-            "clean": self.clean_share(path) if scores else None,
+            "clean": self.data.clean_share(path) if scores else None,
             "quality": self.quality(learner),
         }
 
@@ -318,11 +323,6 @@ class Experiment:
             steps = self.args.steps // 4
         return 3 * steps * SUB_BATCH
 
-    def clean_share(self, path):
-        keys = pyarrow.parquet.read_table(path)["key"].to_pylist()
-        kinds = [self.data.kinds.get(key, "clean") for key in keys]
-        return float(np.mean(np.array(kinds) == "clean"))
-
     def quality(self, learner):
         """R@10, averaged over both directions."""
         arrays = self.data.evaluation
@@ -333,16 +333,20 @@ class Experiment:
         return float(np.mean(list(recalls.values())))
 
 
+def by_arm(results):
+    groups = {}
+    for row in results:
+        groups.setdefault((row["arm"], row["learning_rate"]), []).append(row)
+    return groups
+
+
 def print_table(results):
     """Mean and spread of each arm, and its cost on three axes."""
     print(
         f"{'arm':28s} {'R@10':>6s} {'spread':>7s} {'lr':>6s} {'clean':>6s} "
         f"{'trained':>9s} {'scored':>9s} {'comput.':>9s} {'+ref.':>9s}"
     )
-    groups = {}
-    for row in results:
-        groups.setdefault((row["arm"], row["learning_rate"]), []).append(row)
-    for (name, rate), rows in groups.items():
+    for (name, rate), rows in by_arm(results).items():
         qualities = [row["quality"] for row in rows]
         spread = np.std(qualities, ddof=1) if len(rows) > 1 else np.nan
         first = rows[0]
@@ -356,10 +360,11 @@ def print_table(results):
         )
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parse(description, arms, **defaults):
+    """The arguments of the benchmarks on the noisy pool."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=pathlib.Path, default="../shared/data")
-    parser.add_argument("--arms", nargs="+", default=list(ARMS))
+    parser.add_argument("--arms", nargs="+", default=list(arms))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=1000, help="T")
     parser.add_argument("--reference-steps", type=int, default=1000)
@@ -370,13 +375,17 @@ def main():
         help="look at the tuning rows, with all learning rates",
     )
     parser.add_argument("--json", type=pathlib.Path, help="results, kept")
-    args = parser.parse_args()
+    parser.set_defaults(**defaults)
+    return parser.parse_args()
+
+
+def run_all(experiment, args, print_table, learning_rates):
+    """Run what is not in the file yet, and keep each result there."""
     results = []
     if args.json and args.json.exists():
         results = json.loads(args.json.read_text())
     done = {(r["arm"], r["seed"], r["learning_rate"]) for r in results}
-    rates = LEARNING_RATES if args.tune else [args.learning_rate]
-    experiment = Experiment(Data(args.data, args.tune), args)
+    rates = learning_rates if args.tune else [args.learning_rate]
     for seed in args.seeds:
         for name in args.arms:
             for rate in rates:
@@ -387,6 +396,12 @@ def main():
                     args.json.write_text(json.dumps(results, indent=1))
                 print_table(results[-1:])
     print_table(results)
+
+
+def main():
+    args = parse(__doc__.splitlines()[0], ARMS)
+    experiment = Experiment(Data(args.data, args.tune), args)
+    run_all(experiment, args, print_table, LEARNING_RATES)
 
 
 if __name__ == "__main__":
