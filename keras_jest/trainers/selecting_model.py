@@ -135,7 +135,7 @@ class SelectingModel(keras.Model):
                 look at a time when they score, to bound memory. `None` is
                 the whole super-batch.
             online_optimizer: that of an online model; by default a copy of
-                the learner's.
+                the learner's, without what is excluded from weight decay.
             reference_optimizer: that of a reference that is trained; by
                 default a copy of the learner's.
             **kwargs: further arguments of `keras.Model.compile`.

@@ -64,3 +64,24 @@ def test_noisy_pool(tmp_path):
     assert joint["computation"] == 3 * 2 * 128 + 2 * 640 + 20_000
     assert joint["reference_training"] == 3 * 2 * 128
     assert 0 <= joint["clean"] <= 1
+
+
+@pytest.mark.skipif(
+    not SHARED.exists(), reason="needs CIFAR-10N in ../shared/data"
+)
+def test_noisy_labels(tmp_path):
+    settings = (
+        f"--data {SHARED} --seeds 0 --steps 10 --reference-steps 4 --arms "
+        "'uniform, T, all rows' learnability 'uniform, equal computation'"
+    )
+    file = tmp_path / "noisy_labels.json"
+    all_rows, learnability, equal = run("noisy_labels.py", settings, file)
+    assert (all_rows["drawn"], learnability["drawn"]) == (640, 5 * 128)
+    terms = learnability["computation"]
+    assert terms["online scoring"] == pytest.approx(
+        terms["online training"] * 2 / 3
+    )
+    assert terms["online training"] < 0.5 / 14
+    assert equal["steps"] == round(10 * terms["total"])
+    assert len(learnability["quality"]) == 5
+    assert 0.5 < learnability["clean"] < 0.7
