@@ -224,7 +224,8 @@ class NoisyLabels(Experiment):
 
 
 def main():
-    args = parse(__doc__.splitlines()[0], ARMS, learning_rate=2e-3)
+    defaults = {"steps": 2000, "reference_steps": 4000, "learning_rate": 2e-3}
+    args = parse(__doc__.splitlines()[0], ARMS, **defaults)
     experiment = NoisyLabels(Data(args.data, args.tune), args)
     scorer = experiment.flops[0] / experiment.flops[1]
     print(f"A scorer costs 1/{scorer:.1f} of the learner.")

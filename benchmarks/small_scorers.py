@@ -32,6 +32,12 @@ class Arm(NamedTuple):
         return self.online or self.reference
 
     @property
+    def learner_scores(self):
+        """Not where an online model does, or the reference alone."""
+        needs = self.policy.needs if self.policy else ()
+        return not self.online and "learner" in needs
+
+    @property
     def draws(self):
         return self.scores and self.policy.gain < math.inf
 
@@ -96,7 +102,7 @@ class Experiment:
             num_scored=2 * steps * size if arm.scores else 0,
             online=scorer if arm.online else 0.0,
             reference=scorer if arm.reference else 0.0,
-            learner_scores=arm.scores and not arm.draws,
+            learner_scores=arm.learner_scores,
             num_reference=self.args.reference_steps * size,
         )
         return {name: terms[name] / whole for name in terms}

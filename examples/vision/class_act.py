@@ -10,7 +10,7 @@ Accelerator: None
 """
 ## Introduction
 
-A third of the labels below are wrong. A classifier that trains on all of them
+Of the labels below 40 % are wrong. A classifier that trains on all of them
 spends much of its time on what cannot be learnt, and some on what it knows
 already. ClassAct keeps half of each batch: what a small *online model* still
 gets wrong and a small *reference*, trained on other rows, gets right. The large

@@ -308,6 +308,21 @@ for arm, history in curves.items():
     )
 
 """
+## What was kept
+
+How often pairs of a kind were picked, compared with their share of the pool,
+and which kind fared worst: selection may starve what the reference finds hard.
+"""
+
+kinds, counts = np.unique(pool["source"], return_counts=True)
+print("\npicked / share".ljust(18) + "".join(f"{kind:>16s}" for kind in kinds))
+for arm, rows in picks.items():
+    picked = [np.mean(pool["source"][rows] == kind) for kind in kinds]
+    ratios = np.array(picked) * len(pool["source"]) / counts
+    line = "".join(f"{ratio:16.2f}" for ratio in ratios)
+    print(f"{arm:17s}{line}   starves {kinds[np.argmin(ratios)]}")
+
+"""
 A picture: recall over updates and over computation, and the noise among picks.
 """
 
