@@ -1,6 +1,8 @@
 """A record of which rows were picked, as parquet."""
 
 import json
+import os
+import pathlib
 
 import keras
 import numpy as np
@@ -15,14 +17,16 @@ class SelectionLog(keras.callbacks.Callback):
     """Writes what was picked in each step of `fit` to a parquet file.
 
     One line per picked row, in the order in which it was picked: `step`,
-    `row` in its super-batch, `score` (by how much the learner's loss exceeds
-    the reference's, on the pair by itself) and, where the batches have
-    `"key"`, the record's `key` as `keras_jest.data.key_to_hex` writes it.
+    `row` in its super-batch, `score` (by how much the loss of the learner, or
+    of the online model, exceeds the reference's, on the row by itself) and,
+    where the batches have `"key"`, the record's `key` as
+    `keras_jest.data.key_to_hex` writes it.
     `keras_jest.data.recorded_settings` reads the settings of the run from it.
 
     Args:
         path: str or path of the file. Each `fit` replaces an older one, and
-            counts its steps from 0.
+            counts its steps from 0. The file is there when `fit` has ended;
+            what an interrupted run had written is in `path.unfinished`.
         rows_at_a_time: int. So many lines are gathered before they are
             fetched from the device and written.
 
@@ -66,6 +70,7 @@ class SelectionLog(keras.callbacks.Callback):
                 'pip install "keras-jest[parquet]"'
             ) from error
         self.path = str(path)
+        self._unfinished = f"{self.path}.unfinished"
         self.rows_at_a_time = rows_at_a_time
         self._forget()
 
@@ -74,7 +79,7 @@ class SelectionLog(keras.callbacks.Callback):
         if getattr(model, "selection", None) is None:
             raise ValueError(
                 "There is nothing to log: the model selects no rows. "
-                f"Received: {model}. Train a `JESTModel` with a `selection`."
+                f"Received: {model}. Train it with a `selection`."
             )
         if model.steps_per_execution > 1:
             raise ValueError(
@@ -93,6 +98,7 @@ class SelectionLog(keras.callbacks.Callback):
         # An interrupted run does not tell callbacks that it ends.
         self._close()
         self._forget()
+        pathlib.Path(self.path).unlink(missing_ok=True)
         self._settings = json.dumps(model.get_selection_settings())
         model.recorder = self._record
 
@@ -100,6 +106,8 @@ class SelectionLog(keras.callbacks.Callback):
         self._flush()
         self.model.recorder = None
         self._close()
+        if pathlib.Path(self._unfinished).exists():
+            os.replace(self._unfinished, self.path)
 
     def _forget(self):
         self._writer = None
@@ -132,7 +140,9 @@ class SelectionLog(keras.callbacks.Callback):
         )
         if self._writer is None:
             schema = table.schema.with_metadata({SETTINGS: self._settings})
-            self._writer = pyarrow.parquet.ParquetWriter(self.path, schema)
+            self._writer = pyarrow.parquet.ParquetWriter(
+                self._unfinished, schema
+            )
         self._writer.write_table(table)
         self._waiting, self._num_waiting = [], 0
 

@@ -29,7 +29,8 @@ def recorded_rows(path, keys):
         which they were picked.
 
     Raises:
-        ValueError: if the run had no keys, or some of them are not here.
+        ValueError: if the run had no keys, or some of them are not here, or
+            stand here more than once.
 
     Example:
 
@@ -45,6 +46,12 @@ def recorded_rows(path, keys):
     """
     columns = read_log(path)
     row_of = {key_to_hex(key): row for row, key in enumerate(keys)}
+    if len(row_of) < len(keys):
+        raise ValueError(
+            "A key must name one example. Received: "
+            f"{len(keys) - len(row_of)} of {len(keys)} keys more than once. "
+            "Drop the repeated rows, or give them keys of their own."
+        )
     unknown = [key for key in columns["key"] if key not in row_of]
     if unknown:
         raise ValueError(

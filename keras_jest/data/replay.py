@@ -11,8 +11,9 @@ class Replay(keras.utils.PyDataset):
     """Yields the sub-batches that another run was trained on.
 
     A learner trains on them without scoring: `model.fit(replay,
-    shuffle=False, selection=None)`, or `fit` of any Keras model. One epoch
-    is the recorded run.
+    selection=None)` of a `ClassAct`, say, or `model.fit(replay,
+    shuffle=False)` of any Keras model, which would shuffle the steps
+    otherwise. One epoch is the recorded run.
 
     Args:
         path: str or path of a file that `keras_jest.callbacks.SelectionLog`
@@ -21,6 +22,8 @@ class Replay(keras.utils.PyDataset):
         y: array of `n` rows, the targets, or `None`.
         sub_batch_size: int or `None`. What the learner's schedule was made
             for; another one in the file is an error.
+        sample_weight: array of `n` weights, those of the recorded run, or
+            `None`.
         **kwargs: further arguments of `keras.utils.PyDataset`.
 
     Raises:
@@ -34,21 +37,31 @@ class Replay(keras.utils.PyDataset):
 
     # replay = Replay("picks.parquet", pool, sub_batch_size=128)
     # model.compile("adam", loss=SigmoidContrastiveLoss(), selection=None)
-    # model.fit(replay, shuffle=False)
+    # model.fit(replay)
     ```
 
     Reference:
     - [Evans et al., 2023](https://arxiv.org/abs/2312.05328), on amortisation.
     """
 
-    def __init__(self, path, x, y=None, sub_batch_size=None, **kwargs):
+    def __init__(
+        self,
+        path,
+        x,
+        y=None,
+        sub_batch_size=None,
+        sample_weight=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if "key" not in x:
             raise ValueError(
                 "A replay finds its examples by their keys. "
                 f"Received: x with {sorted(x)} and no 'key'"
             )
-        self.x, self.y = x, y
+        # Keras gives a model that names no key the first arrays of a dict.
+        self.x = {name: x[name] for name in x if name != "key"}
+        self.y, self.sample_weight = y, sample_weight
         self.steps = recorded_rows(path, x["key"])
         largest = max(len(rows) for rows in self.steps)
         if sub_batch_size not in (None, largest):
@@ -68,5 +81,10 @@ class Replay(keras.utils.PyDataset):
                 f"Received: step={step}. Train for fewer, or record more."
             )
         rows = self.steps[step]
-        x = {name: array[rows] for name, array in self.x.items()}
-        return (x,) if self.y is None else (x, self.y[rows])
+        x, y, weight = keras.tree.map_structure(
+            lambda of: None if of is None else of[rows],
+            (self.x, self.y, self.sample_weight),
+        )
+        if weight is not None:
+            return x, y, weight
+        return (x,) if y is None else (x, y)

@@ -5,6 +5,8 @@ import numbers
 
 import keras
 
+from keras_jest.models.precomputed_losses import PrecomputedLosses
+from keras_jest.selection.joint_selection import JointSelection
 from keras_jest.selection.selection_policy import is_count
 
 
@@ -59,7 +61,8 @@ def check_train_reference(train_reference, reference):
     if train_reference and (reference is None or not has_weights(reference)):
         raise ValueError(
             "`train_reference=True` trains the reference on super-batches, "
-            "so there must be one, with weights. "
+            "so there must be one, with weights; set its `trainable` to True "
+            "if it was frozen. "
             f"Received: reference={reference}"
         )
 
@@ -90,12 +93,24 @@ def check_outputs(learner, **others):
     for role, other in others.items():
         shape = output_shape(other)
         if None not in (expected, shape) and shape != expected:
-            raise ValueError(
-                f"The outputs of the {role} do not fit the loss, which the "
-                f"learner has in common with it. Received: outputs of shape "
-                f"{shape}, and {expected} of the learner. Give both as many "
-                "outputs as there are classes."
-            )
+            raise ValueError(explained_outputs(role, shape, expected))
+
+
+def check_same_outputs(role, outputs, expected):
+    """Raise, while the step is traced, if outputs are unlike a learner's."""
+    shapes = [getattr(of, "shape", None) for of in (outputs, expected)]
+    if None not in shapes and shapes[0][1:] != shapes[1][1:]:
+        shapes = [tuple(shape) for shape in shapes]
+        raise ValueError(explained_outputs(role, *shapes))
+
+
+def explained_outputs(role, shape, expected):
+    return (
+        f"The outputs of the {role} do not fit the loss, which the learner "
+        f"has in common with it. Received: outputs of shape {shape}, and "
+        f"{expected} of the learner. Give both as many outputs as there are "
+        "classes."
+    )
 
 
 def output_shape(model):
@@ -116,7 +131,8 @@ def check_loss(loss, score_loss, loss_weights, metrics):
             raise ValueError(
                 f"`{name}` must be a `keras.losses.Loss` with one value per "
                 "example, such as "
-                "`keras_jest.losses.SigmoidContrastiveLoss()`. "
+                "`keras_jest.losses.SigmoidContrastiveLoss()` or "
+                "`keras.losses.SparseCategoricalCrossentropy()`. "
                 f"Received: {name}={value!r}"
             )
     if metrics and hasattr(loss, "given"):
@@ -148,10 +164,23 @@ def check_schedule(first_step, last_step, scoring_batch_size):
         )
 
 
-def check_policy(policy, model, is_scheduled):
+def check_policy(policy, model, loss, is_scheduled):
     """Raise unless a policy can run on a model with what it has."""
     if policy is None:
         return
+    is_stored = isinstance(model.reference, PrecomputedLosses)
+    if (
+        is_stored
+        and isinstance(policy, JointSelection)
+        and "reference" in policy.needs
+        and hasattr(loss, "given")
+    ):
+        raise ValueError(
+            "Joint selection asks for losses given the rows chosen so far, "
+            "and stored losses are those of each pair by itself. Store "
+            "embeddings with `keras_jest.models.precompute`, or use "
+            f"selection='independent'. Received: reference={model.reference}"
+        )
     if model.reference is None and "reference" in policy.needs:
         raise ValueError(
             f"{type(policy).__name__} reads the losses of a reference. "
@@ -164,7 +193,7 @@ def check_policy(policy, model, is_scheduled):
         raise ValueError(
             "A policy with a memory must be known to the model that saves "
             "it: pass the same layer to the constructor, "
-            "`JESTModel(..., policy=layer)`. Received: "
+            f"`{type(model).__name__}(..., policy=layer)`. Received: "
             f"selection={policy}, policy={model.policy}"
         )
     if is_scheduled:

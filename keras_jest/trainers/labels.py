@@ -6,12 +6,15 @@ from keras import ops
 
 def num_classes(model):
     """How many classes the labels of a model count, None if unknown."""
-    loss = model.score_loss or model.loss
-    is_sparse = isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
     outputs = getattr(model.learner, "outputs", None)
-    if not is_sparse or loss.get_config().get("ignore_class") is not None:
+    if not outputs:
         return None
-    return outputs[0].shape[-1] if outputs else None
+    is_sparse = any(
+        isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
+        and loss.get_config().get("ignore_class") is None
+        for loss in (model.loss, model.score_loss)
+    )
+    return outputs[0].shape[-1] if is_sparse else None
 
 
 def count_outside(model, labels):

@@ -1,6 +1,7 @@
 """One optimizer for each of several models that are trained at once."""
 
 import keras
+from keras import ops
 
 
 def optimizer_per_model(model, optimizer, online=None, reference=None):
@@ -16,15 +17,17 @@ def optimizer_per_model(model, optimizer, online=None, reference=None):
         A Keras optimizer: the learner's itself if it is trained alone.
 
     Raises:
-        ValueError: if there is an optimizer for what is not trained.
+        ValueError: if there is an optimizer for what is not trained, one for
+            two models, or one that scales losses by itself.
     """
     optimizer = keras.optimizers.get(optimizer)
     optimizers = {"optimizer": optimizer}
     asked = {"online model": online, "reference": reference}
     for role, other in asked.items():
         if role in model.roles.trained_beside:
-            other = keras.optimizers.get(other or copy_of(optimizer))
-            optimizers[f"{role.split()[0]}_optimizer"] = other
+            name = f"{role.split()[0]}_optimizer"
+            other = other or copy_of(optimizer, name)
+            optimizers[name] = keras.optimizers.get(other)
         elif other is not None:
             raise ValueError(
                 f"There is an optimizer for the {role}, which is not trained. "
@@ -34,13 +37,40 @@ def optimizer_per_model(model, optimizer, online=None, reference=None):
     models = [model.learner, *model.roles.trained_beside.values()]
     if len(models) == 1:
         return optimizer
+    check_optimizers(optimizers)
     return OptimizerPerModel(
         optimizers, lambda: [of.trainable_variables for of in models]
     )
 
 
-def copy_of(optimizer):
-    return type(optimizer).from_config(optimizer.get_config())
+def copy_of(optimizer, name):
+    try:
+        config = optimizer.get_config()
+        return type(optimizer).from_config({**config, "name": name})
+    except Exception as error:
+        raise ValueError(
+            f"There is no `{name}`, and the learner's optimizer cannot be "
+            f"copied: {error} Pass `{name}` to `compile`. "
+            f"Received: optimizer={optimizer}"
+        ) from error
+
+
+def check_optimizers(optimizers):
+    """Raise if optimizers that step at once would disturb each other."""
+    if len({id(of) for of in optimizers.values()}) < len(optimizers):
+        raise ValueError(
+            "Each model needs an optimizer of its own, with a state of its "
+            f"own. Received the same one twice: {optimizers}"
+        )
+    for name, of in optimizers.items():
+        scales = isinstance(of, keras.optimizers.LossScaleOptimizer)
+        if scales or getattr(of, "loss_scale_factor", None):
+            raise ValueError(
+                "Models that are trained at once share one loss, so that none "
+                "of their optimizers may scale it alone. Pass plain "
+                "optimizers; under 'mixed_float16' Keras scales the loss of "
+                f"all (`auto_scale_loss`). Received: {name}={of}"
+            )
 
 
 class OptimizerPerModel(keras.optimizers.Optimizer):
@@ -52,7 +82,8 @@ class OptimizerPerModel(keras.optimizers.Optimizer):
 
     Args:
         optimizers: dict of Keras optimizers by their names in `compile`.
-            Callbacks see the learning rate and the iterations of the first.
+            Callbacks see the learning rate and the iterations of the first;
+            to set that rate multiplies all rates by the same number.
         variables_of_each: function without arguments that returns, for each
             optimizer, the list of variables it trains.
     """
@@ -60,21 +91,21 @@ class OptimizerPerModel(keras.optimizers.Optimizer):
     def __init__(self, optimizers, variables_of_each):
         super().__init__(learning_rate=0.0, name="optimizer_per_model")
         self.names = list(optimizers)
-        self.optimizers = list(optimizers.values())
+        self.each = list(optimizers.values())
         self.variables_of_each = variables_of_each
 
     def build(self, variables):
         place = {id(variable): row for row, variable in enumerate(variables)}
         groups = self.variables_of_each()
         self.rows = [[place[id(of)] for of in group] for group in groups]
-        for optimizer, group in zip(self.optimizers, groups, strict=True):
+        for optimizer, group in zip(self.each, groups, strict=True):
             optimizer.build(group)
         super().build(variables)
 
     def get_config(self):
         """Those of the optimizers by their names, for `compile`."""
         serialize = keras.saving.serialize_keras_object
-        pairs = zip(self.names, self.optimizers, strict=True)
+        pairs = zip(self.names, self.each, strict=True)
         return {name: serialize(optimizer) for name, optimizer in pairs}
 
     def save_own_variables(self, store):
@@ -89,7 +120,7 @@ class OptimizerPerModel(keras.optimizers.Optimizer):
         trainable_variables = list(trainable_variables)
         if not self.built:
             self.build(trainable_variables)
-        for optimizer, rows in zip(self.optimizers, self.rows, strict=True):
+        for optimizer, rows in zip(self.each, self.rows, strict=True):
             optimizer.apply(
                 [grads[row] for row in rows],
                 [trainable_variables[row] for row in rows],
@@ -97,21 +128,26 @@ class OptimizerPerModel(keras.optimizers.Optimizer):
 
     @property
     def variables(self):
-        own = [of.variables for of in self.optimizers]
+        own = [of.variables for of in self.each]
         return [*self._variables, *sum(own, [])]
 
     @property
     def learning_rate(self):
-        return self.optimizers[0].learning_rate
+        return self.each[0].learning_rate
 
     @learning_rate.setter
     def learning_rate(self, learning_rate):
-        self.optimizers[0].learning_rate = learning_rate
+        rates = [
+            float(ops.convert_to_numpy(of.learning_rate)) for of in self.each
+        ]
+        for optimizer, rate in zip(self.each, rates, strict=True):
+            factor = rate / rates[0] if rates[0] else 1.0
+            optimizer.learning_rate = factor * learning_rate
 
     @property
     def iterations(self):
-        return self.optimizers[0].iterations
+        return self.each[0].iterations
 
     def finalize_variable_values(self, var_list):
-        for optimizer, rows in zip(self.optimizers, self.rows, strict=True):
+        for optimizer, rows in zip(self.each, self.rows, strict=True):
             optimizer.finalize_variable_values([var_list[row] for row in rows])

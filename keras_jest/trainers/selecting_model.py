@@ -5,6 +5,7 @@ import random
 import keras
 from keras import ops
 
+from keras_jest.data.replay import Replay
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.selection import policies
 from keras_jest.trainers import backend
@@ -13,6 +14,7 @@ from keras_jest.trainers.compile_checks import check_first_super_batch
 from keras_jest.trainers.compile_checks import check_loss
 from keras_jest.trainers.compile_checks import check_policy
 from keras_jest.trainers.compile_checks import check_schedule
+from keras_jest.trainers.data_loaders import in_recorded_order
 from keras_jest.trainers.data_loaders import with_tuples
 from keras_jest.trainers.holding import holding
 from keras_jest.trainers.labels import check_labels
@@ -152,7 +154,8 @@ class SelectingModel(keras.Model):
         self.last_step = last_step
         self.score_loss = score_loss
         self.scoring_batch_size = scoring_batch_size
-        self.selection = self.compiled_selection = self._checked(selection)
+        checked = self._checked(selection, score_loss or loss)
+        self.selection = self.compiled_selection = checked
         self._freeze_reference()
         optimizer = optimizer_per_model(
             self, optimizer, online_optimizer, reference_optimizer
@@ -197,11 +200,14 @@ class SelectingModel(keras.Model):
         # An interrupted run does not tell callbacks that it ends.
         held = {"recorder": self.recorder}
         if selection != "compiled":
-            held["selection"] = self._checked(selection)
+            loss = self.score_loss or self.loss
+            held["selection"] = self._checked(selection, loss)
             held["train_function"] = None
         with explained_sizes(), holding(self, **held):
             if self.train_function is None:
                 self._saw_super_batch = False
+            if isinstance(x, Replay):
+                kwargs = in_recorded_order(x, self.selection, kwargs)
             history = super().fit(with_tuples(x), *args, **kwargs)
         self.selection_metrics.check(num_classes(self))
         return history
@@ -247,7 +253,11 @@ class SelectingModel(keras.Model):
         batch = {"y": y, "sample_weight": sample_weight}
         loss = loss_of(self.loss, batch, y_pred)
         loss = sum((ops.sum(added) for added in self.losses), loss)
-        return with_losses_beside(self, loss, x, y, sample_weight, training)
+        if not self.roles.trained_beside:
+            return loss
+        return with_losses_beside(
+            self, loss, x, y, y_pred, sample_weight, training
+        )
 
     def get_metrics_result(self):
         logs = super().get_metrics_result()
@@ -280,9 +290,9 @@ class SelectingModel(keras.Model):
         if self.reference is not None and not self.train_reference:
             self.reference.trainable = False
 
-    def _checked(self, selection):
+    def _checked(self, selection, loss):
         policy = policies.get(selection)
-        check_policy(policy, self, self.is_scheduled)
+        check_policy(policy, self, loss, self.is_scheduled)
         return policy
 
     def get_compile_config(self):

@@ -94,4 +94,5 @@ class SelectionMetrics(keras.layers.Layer):
 def draws_by_score(policy):
     """Whether a policy draws rows with odds that its own score decides."""
     has_score = callable(getattr(policy, "score", None))
-    return has_score and bool(policy.needs) and 0 < policy.gain < math.inf
+    gain = getattr(policy, "gain", 0.0)
+    return has_score and bool(policy.needs) and 0 < gain < math.inf

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_jest.models.model_inputs import model_inputs
+from keras_jest.trainers.compile_checks import check_same_outputs
 
 SUB_BATCH = "keras_jest_sub_batch"
 SUPER_BATCH = "keras_jest_super_batch"
@@ -37,52 +38,52 @@ def carried(inputs):
     return inputs, None
 
 
-def with_losses_beside(model, loss, x, y, sample_weight, training):
+def with_losses_beside(model, loss, x, y, y_pred, sample_weight, training):
     """The learner's loss, and the gradients of the others', too.
 
     Args:
         model: a `SelectingModel`.
-        loss: scalar tensor, the learner's.
-        x: as for `losses_beside`, like what is not named here.
-        training: bool. Without it, only weight penalties are trained.
-
-    Returns:
-        A scalar of the value of `loss`.
-    """
-    if not model.roles.trained_beside:
-        return loss
-    # Keras has added these to `loss`: the models are parts of this one.
-    unseen = weight_penalties(model.roles.trained_beside.values())
-    if training:
-        beside = losses_beside(model, x, y, sample_weight)
-        loss, unseen = loss + beside, unseen + beside
-    return loss - ops.stop_gradient(unseen)
-
-
-def losses_beside(model, x, y, sample_weight):
-    """What the models beside the learner train on, summed.
-
-    Args:
-        model: a `SelectingModel`.
+        loss: scalar tensor, the learner's and the weight penalties of all
+            models, which Keras has added: they are parts of this one.
         x: inputs of the sub-batch; they may carry the super-batch, which is
             what a reference trains on: on the sub-batch alone it would
             follow the online model, and no score would be left.
         y: targets of the sub-batch, or `None`.
+        y_pred: outputs of the learner.
         sample_weight: tensor of shape `(b,)` or `None`.
+        training: bool. Without it, only weight penalties are trained.
 
     Returns:
-        A scalar.
+        A scalar, the learner's loss.
     """
+    penalties = weight_penalties(model.roles.trained_beside.values())
+    loss = loss - ops.stop_gradient(penalties)
+    if not training:
+        return loss
     x, whole = carried(x)
     sub_batch = {"x": x, "y": y, "sample_weight": sample_weight}
-    total = 0.0
     for role, beside in model.roles.trained_beside.items():
         is_reference = beside is model.reference and whole is not None
         batch = whole if is_reference else sub_batch
-        inputs = model_inputs(beside, batch["x"], role)
-        y_pred = beside(inputs, training=True)
-        total = total + loss_of(model.loss, batch, y_pred)
-    return total
+        own = own_loss(beside, role, model.loss, batch, y_pred)
+        loss = loss + (own - ops.stop_gradient(own))
+    return loss
+
+
+def own_loss(beside, role, loss, batch, y_pred):
+    """What one model trains on, without its weight penalties."""
+    inputs = model_inputs(beside, batch["x"], role)
+    # Without a scope of its own, JAX forgets what layers add by `add_loss`.
+    pairs = [(variable, variable.value) for variable in beside.variables]
+    with keras.StatelessScope(pairs, collect_losses=True) as scope:
+        outputs = beside(inputs, training=True)
+        added = beside.losses
+    for variable in beside.non_trainable_variables:
+        variable.assign(scope.get_current_value(variable))
+    check_same_outputs(role, outputs, y_pred)
+    added = sum((ops.sum(one) for one in added), ops.zeros(()))
+    own = loss_of(loss, batch, outputs)
+    return own + added - weight_penalties([beside])
 
 
 def loss_of(loss, batch, y_pred):
@@ -100,5 +101,5 @@ def weight_penalties(models):
             for variable in model.trainable_variables
             if variable.regularizer is not None
         ),
-        0.0,
+        ops.zeros(()),
     )

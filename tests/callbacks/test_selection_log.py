@@ -72,6 +72,19 @@ class Interrupt(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("rows_at_a_time", [1, 1000])
+def test_an_interrupted_run_leaves_no_record(pool, tmp_path, rows_at_a_time):
+    """Neither its own, cut short, nor that of the run before."""
+    model = make_model(selection=IndependentSelection(0.5))
+    path = tmp_path / "log.parquet"
+    log = SelectionLog(path, rows_at_a_time)
+    model.fit(pool, batch_size=12, verbose=0, callbacks=[log])
+    assert path.exists()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(pool, batch_size=12, verbose=0, callbacks=[log, Interrupt()])
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("rows_at_a_time", [1, 1000])
 def test_an_interrupted_run_is_replaced(pool, tmp_path, rows_at_a_time):
     model = make_model(selection=IndependentSelection(0.5))
     log = SelectionLog(tmp_path / "log.parquet", rows_at_a_time)

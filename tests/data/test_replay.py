@@ -53,7 +53,7 @@ def test_a_replayed_run_has_the_same_weights_to_the_last_bit(recorded):
     again = make_model(None)
     replay = Replay(path, x, y, sub_batch_size=5)
     assert len(replay) == 6
-    again.fit(replay, shuffle=False, verbose=0)
+    again.fit(replay, verbose=0)
     for part in ("learner", "online"):
         for one, other in zip(
             getattr(model, part).weights,
@@ -66,16 +66,83 @@ def test_a_replayed_run_has_the_same_weights_to_the_last_bit(recorded):
             )
 
 
+def two_inputs():
+    """A functional model of two named inputs: a dict is sorted for it."""
+    keras.utils.set_random_seed(3)
+    inputs = {
+        name: keras.Input((4,), name=name) for name in ("features", "other")
+    }
+    outputs = keras.layers.Dense(3)(
+        keras.layers.Concatenate()(list(inputs.values()))
+    )
+    return keras.Model(inputs, outputs)
+
+
 def test_any_keras_model_can_train_on_a_replay(recorded):
+    """The key is no input: Keras would feed it to the first one."""
     _, path, x, y = recorded
-    model = classifier(3)
-    model.compile("sgd", loss=LOSS)
-    rows = recorded_rows(path, x["key"])
-    x = {**x, "unused": x["features"]}
-    batch, labels = Replay(path, x, y)[2]
-    np.testing.assert_array_equal(batch["features"], x["features"][rows[2]])
-    np.testing.assert_array_equal(labels, y[rows[2]])
-    assert model.train_on_batch(batch["features"], labels) is not None
+    x = {**x, "other": -2 * x["features"]}
+    weight = np.linspace(0.5, 2.0, len(y)).astype("float32")
+    by_fit, by_hand = two_inputs(), two_inputs()
+    for model in (by_fit, by_hand):
+        model.compile(keras.optimizers.SGD(0.1), loss=LOSS)
+    replay = Replay(path, x, y, sample_weight=weight)
+    by_fit.fit(replay, shuffle=False, verbose=0)
+    for rows in recorded_rows(path, x["key"]):
+        inputs = {name: x[name][rows] for name in ("features", "other")}
+        by_hand.train_on_batch(inputs, y[rows], weight[rows])
+    for one, other in zip(by_fit.weights, by_hand.weights, strict=True):
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(one),
+            keras.ops.convert_to_numpy(other),
+            rtol=1e-5,
+            atol=1e-6,
+        )
+
+
+def test_a_run_with_weights(tmp_path):
+    x, y = make_data()
+    weight = np.linspace(0.5, 2.0, len(y)).astype("float32")
+    models = (
+        make_model(IndependentSelection(sub_batch_size=5)),
+        make_model(None),
+    )
+    path = tmp_path / "picks.parquet"
+    models[0].fit(
+        x,
+        y,
+        batch_size=16,
+        sample_weight=weight,
+        verbose=0,
+        callbacks=[SelectionLog(path)],
+    )
+    models[1].fit(Replay(path, x, y, sample_weight=weight), verbose=0)
+    for one, other in zip(*(of.learner.weights for of in models), strict=True):
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other)
+        )
+
+
+@pytest.mark.parametrize(
+    ("selection", "kwargs", "message"),
+    [
+        ("uniform", {}, "(?s)sub-batches.*selection=<"),
+        (None, {"shuffle": True}, "shuffle=True"),
+        (None, {"epochs": 2}, "(?s)had 6 steps. Received: 12 steps"),
+        (None, {"steps_per_epoch": 10}, "Received: 10 steps"),
+    ],
+)
+def test_a_replay_is_trained_on_as_it_is(recorded, selection, kwargs, message):
+    model, path, x, y = recorded
+    with pytest.raises(ValueError, match=message):
+        model.fit(Replay(path, x, y), selection=selection, **kwargs)
+
+
+def test_a_key_that_names_two_examples(recorded):
+    _, path, x, _ = recorded
+    keys = np.concatenate([x["key"], x["key"][:2]])
+    with pytest.raises(ValueError, match="2 of 50 keys more than once"):
+        recorded_rows(path, keys)
 
 
 def test_keys_that_are_not_here(recorded):

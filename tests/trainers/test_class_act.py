@@ -149,20 +149,53 @@ def test_the_loss_is_the_learners_alone():
     )
 
 
-def test_a_penalty_of_the_online_model_trains_it():
-    def penalized():
-        penalty = keras.regularizers.L2(0.5)
-        dense = keras.layers.Dense(3, kernel_regularizer=penalty)
-        model = keras.Sequential([keras.Input((6,)), dense])
-        model.set_weights(make_classifier(2.0).get_weights())
-        return model
+def test_validation_and_evaluation():
+    model = make_model(train_reference=True)
+    logs = fit(model, X[:20], y=Y[:20], validation_data=(X[20:], Y[20:]))
+    expected = np.mean(losses_of(model.learner, slice(20, 40)))
+    np.testing.assert_allclose(logs["val_loss"], expected, rtol=1e-5)
+    loss = model.test_on_batch(X[20:], Y[20:], return_dict=True)["loss"]
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
-    model = make_model(online=penalized())
+
+@keras.saving.register_keras_serializable("test")
+class AddedLoss(keras.layers.Layer):
+    def call(self, inputs):
+        self.add_loss(0.3 * keras.ops.mean(keras.ops.square(inputs)))
+        return inputs
+
+
+def with_losses_of_layers():
+    """What a model trains on besides its loss, in Keras' three ways."""
+    dense = keras.layers.Dense(
+        3, kernel_regularizer="l2", activity_regularizer=keras.regularizers.L2()
+    )
+    model = keras.Sequential([keras.Input((6,)), dense, AddedLoss()])
+    model.set_weights(make_classifier(2.0).get_weights())
+    return model
+
+
+@pytest.mark.parametrize("train_reference", [False, True])
+def test_what_layers_add_to_the_loss_trains_them(train_reference):
+    kwargs = {"online": with_losses_of_layers()}
+    if train_reference:
+        kwargs = {"reference": with_losses_of_layers()}
+    model = make_model(train_reference=train_reference, **kwargs)
     recorder = Recorder(model)
-    fit(model, X, y=Y, sample_weight=WEIGHT)
-    sgd = keras.optimizers.SGD(0.1)
-    online = alone(penalized(), sgd, kept(recorder))
-    assert_same_weights(model.online, online, rtol=1e-5, atol=1e-6)
+    logs = fit(model, X, y=Y, sample_weight=WEIGHT)
+    batches = kept(recorder)
+    if train_reference:
+        batches = [
+            (X[rows], Y[rows], WEIGHT[rows])
+            for rows in (slice(20), slice(20, 40))
+        ]
+    plain = alone(with_losses_of_layers(), keras.optimizers.SGD(0.1), batches)
+    trained = model.reference if train_reference else model.online
+    assert_same_weights(trained, plain, rtol=1e-5, atol=1e-6)
+    learner = make_classifier()
+    learner.compile(keras.optimizers.SGD(0.1), loss=LOSS)
+    losses = [learner.train_on_batch(*batch) for batch in kept(recorder)]
+    np.testing.assert_allclose(logs["loss"], np.mean(losses), rtol=1e-5)
 
 
 def test_equal_scorers_score_nothing():
@@ -240,7 +273,7 @@ def test_a_saved_model_goes_on_as_if_nothing_had_happened(tmp_path):
     fit(model, X, y=Y)
     model.save(tmp_path / "model.keras")
     model = keras.saving.load_model(tmp_path / "model.keras")
-    rates = [float(of.learning_rate) for of in model.optimizer.optimizers]
+    rates = [float(of.learning_rate) for of in model.optimizer.each]
     np.testing.assert_allclose(rates, [0.1, 0.1, 0.3], rtol=1e-6)
     recorder = Recorder(model)
     fit(model, X, y=Y)
@@ -274,6 +307,28 @@ def test_statistics_of_the_online_model_follow_its_training():
             "with weights",
         ),
         ({"reference": None}, "choose a score without one"),
+        (
+            {"optimizer": keras.optimizers.SGD(0.1, loss_scale_factor=8.0)},
+            "auto_scale_loss",
+        ),
+        (
+            {
+                "online_optimizer": keras.optimizers.LossScaleOptimizer(
+                    keras.optimizers.SGD(0.1)
+                )
+            },
+            "auto_scale_loss.*online_optimizer",
+        ),
+        (
+            dict.fromkeys(
+                ("optimizer", "online_optimizer"), keras.optimizers.SGD(0.1)
+            ),
+            "same one twice",
+        ),
+        (
+            {"optimizer": keras.optimizers.SGD(lambda: 0.1)},
+            "Pass `online_optimizer`",
+        ),
     ],
 )
 def test_refuses(kwargs, message):
@@ -285,6 +340,34 @@ def test_the_same_model_twice():
     model = make_classifier()
     with pytest.raises(ValueError, match="online and the reference are the"):
         ClassAct(make_classifier(), model, model)
+
+
+class Narrow(keras.Model):
+    """It does not know its outputs before it is called."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(5)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def test_outputs_that_are_known_in_the_first_step_alone():
+    model = make_model(online=Narrow())
+    before = weights_of(model.learner)
+    with pytest.raises(ValueError, match=r"online model .*, 5\), and .*, 3\)"):
+        fit(model, X, y=Y)
+    for old, new in zip(before, weights_of(model.learner), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_callback_changes_all_learning_rates_in_proportion():
+    model = make_model(online_optimizer=keras.optimizers.SGD(0.04))
+    slower = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    fit(model, X, y=Y, epochs=2, callbacks=[slower])
+    rates = [float(of.learning_rate) for of in model.optimizer.each]
+    np.testing.assert_allclose(rates, [0.025, 0.01], rtol=1e-6)
 
 
 @pytest.mark.parametrize("role", ["online", "reference"])

@@ -17,6 +17,7 @@ from keras_jest import JointSelection
 from keras_jest import UniformSelection
 from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.models import DualEncoder
+from keras_jest.models import PrecomputedLosses
 
 
 class ScalarLoss(keras.losses.Loss):
@@ -175,3 +176,27 @@ def test_a_policy_that_returns_another_number_than_it_says(last_step):
     model = make_model(selection=policy, last_step=last_step)
     message = r"num_kept\(20\)` says, 5. Received: picks of shape \(3,\)"
     check_that_nothing_is_trained(model, message, make_pool())
+
+
+def test_stored_losses_know_no_chosen_set():
+    with pytest.raises(ValueError, match="keras_jest.models.precompute`"):
+        make_model(reference=PrecomputedLosses(), selection="joint")
+    make_model(reference=PrecomputedLosses(), selection="independent")
+    make_model(
+        reference=PrecomputedLosses(),
+        selection=JointSelection(0.5, score="hard_learner"),
+    )
+
+
+def test_a_policy_with_a_score_of_its_own_kind():
+    class ByHand(UniformSelection):
+        needs = ("learner",)
+
+        def __init__(self):
+            super().__init__(sub_batch_size=5)
+            del self.gain
+
+        def score(self, anything):
+            raise NotImplementedError
+
+    fit(make_model(selection=ByHand()), make_pool(20))
