@@ -310,17 +310,30 @@ for arm, history in curves.items():
 """
 ## What was kept
 
-How often pairs of a kind were picked, compared with their share of the pool,
-and which kind fared worst: selection may starve what the reference finds hard.
+How often pairs were picked compared with their share of the pool: by kind of
+noise, and for clean pairs by what is drawn. Selection may starve a group that
+the reference finds hard.
 """
 
-kinds, counts = np.unique(pool["source"], return_counts=True)
-print("\npicked / share".ljust(18) + "".join(f"{kind:>16s}" for kind in kinds))
-for arm, rows in picks.items():
-    picked = [np.mean(pool["source"][rows] == kind) for kind in kinds]
-    ratios = np.array(picked) * len(pool["source"]) / counts
-    line = "".join(f"{ratio:16.2f}" for ratio in ratios)
-    print(f"{arm:17s}{line}   starves {kinds[np.argmin(ratios)]}")
+
+def print_shares(of_pair, title):
+    """Above 1 is picked more often than at random."""
+    kinds, counts = np.unique(of_pair[of_pair != ""], return_counts=True)
+    print(f"\n{title:15s}" + "".join(f"{kind[:11]:>12s}" for kind in kinds))
+    for arm, rows in picks.items():
+        rows = rows[of_pair[rows] != ""]
+        picked = np.array([np.sum(of_pair[rows] == kind) for kind in kinds])
+        ratios = picked / len(rows) / (counts / np.sum(counts))
+        print(
+            f"{arm:15s}"
+            + "".join(f"{ratio:12.2f}" for ratio in ratios)
+            + f"   least: {kinds[np.argmin(ratios)]}"
+        )
+
+
+print_shares(pool["source"], "kind of pair")
+group = train["groups"][pool["row"]]
+print_shares(np.where(is_noise, "", group), "clean pairs")
 
 """
 A picture: recall over updates and over computation, and the noise among picks.

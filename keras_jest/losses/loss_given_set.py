@@ -59,7 +59,8 @@ def given(loss, y_pred, y_true=None):
         y_true: the targets of the same examples, where the loss has any.
 
     Returns:
-        A `LossGivenSet` of `n` values, in float32.
+        A `LossGivenSet` of `n` values, in float32. Of several values for an
+        example it is their mean; a Keras mask of padded outputs is not read.
 
     Raises:
         ValueError: if the loss returns a scalar, which cannot rank examples.

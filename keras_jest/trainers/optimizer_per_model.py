@@ -78,7 +78,9 @@ class OptimizerPerModel(keras.optimizers.Optimizer):
 
     Keras trains a model with one optimizer, and keeps the state of one in
     JAX's steps and in `.keras` files. This one is several: each clips, decays
-    and counts as if its model were trained alone.
+    and counts as if its model were trained alone. One thing they share: under
+    `mixed_float16` there is one loss scale, and a step in which one model
+    overflows is skipped by all.
 
     Args:
         optimizers: dict of Keras optimizers by their names in `compile`.
