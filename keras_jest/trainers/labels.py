@@ -18,10 +18,10 @@ def num_classes(model):
 
 
 def count_outside(model, labels):
-    """How many labels are no class: a scalar tensor, 0 if unknown."""
+    """How many labels are no class: a scalar tensor, None if unknown."""
     classes = num_classes(model)
     if classes is None or labels is None:
-        return ops.zeros(())
+        return None
     is_class = ops.logical_and(labels >= 0, labels < classes)
     return ops.sum(1.0 - ops.cast(is_class, "float32"))
 
@@ -30,7 +30,12 @@ def check_labels(model, labels):
     """Raise, before anything is trained, if an array has bad labels."""
     if not hasattr(labels, "__array__") or num_classes(model) is None:
         return
-    count = int(count_outside(model, ops.convert_to_tensor(labels)))
+    check_count(count_outside(model, ops.convert_to_tensor(labels)), model)
+
+
+def check_count(count, model):
+    """Raise if labels were counted that are no class."""
+    count = 0 if count is None else int(ops.convert_to_numpy(count))
     if count:
         raise ValueError(explanation(count, num_classes(model)))
 

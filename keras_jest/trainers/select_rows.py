@@ -26,7 +26,8 @@ def select_rows(model, data):
         Tuple of the `b` examples to train on, in the same structure, and a
         dict about them: `picks`, their row numbers; `scores`, by how much
         the learner's loss exceeds the reference's, 0 where nothing was
-        scored; and `key`, where the data has one.
+        scored; `key`, where the data has one; and `labels_outside`, how
+        many labels are no class, where they are classes.
     """
     data = keras.tree.map_structure(as_tensor, data)
     x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -42,7 +43,10 @@ def select_rows(model, data):
     if metrics.shows_spread and draws_by_score(model.selection):
         gain = model.selection.gain
         metrics.update_spread(drawn_by, is_scored, gain)
-    metrics.update_faults(num_repeated, count_outside(model, y))
+    num_outside = count_outside(model, y)
+    if num_outside is not None:
+        chosen["labels_outside"] = num_outside
+    metrics.update_faults(num_repeated, num_outside)
     model.draws.assign_add(1)
     sub_batch = gather(data, picks)
     if model.train_reference:

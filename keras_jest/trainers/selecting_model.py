@@ -17,6 +17,7 @@ from keras_jest.trainers.compile_checks import check_schedule
 from keras_jest.trainers.data_loaders import in_recorded_order
 from keras_jest.trainers.data_loaders import with_tuples
 from keras_jest.trainers.holding import holding
+from keras_jest.trainers.labels import check_count
 from keras_jest.trainers.labels import check_labels
 from keras_jest.trainers.labels import num_classes
 from keras_jest.trainers.model_config import compile_arguments
@@ -89,6 +90,7 @@ class SelectingModel(keras.Model):
         self.score_loss = self.scoring_batch_size = self.last_step = None
         self.first_step = 0
         self.recorder = None
+        self._labels_outside = None
         self._is_evaluating = False
         self._saw_super_batch = False
 
@@ -197,8 +199,9 @@ class SelectingModel(keras.Model):
             kwargs["validation_data"] = with_tuples(kwargs["validation_data"])
         self._freeze_reference()
         check_labels(self, args[0] if args else kwargs.get("y"))
-        # An interrupted run does not tell callbacks that it ends.
-        held = {"recorder": self.recorder}
+        # A run that broke off has left its faults, and callbacks unaware.
+        self.selection_metrics.forget_faults()
+        held = {"recorder": self.recorder, "_labels_outside": None}
         if selection != "compiled":
             loss = self.score_loss or self.loss
             held["selection"] = self._checked(selection, loss)
@@ -242,7 +245,10 @@ class SelectingModel(keras.Model):
     def report(self, logs):
         """Take what is not for callbacks out of a step's logs."""
         logs = dict(logs)
-        chosen = logs.pop("chosen")
+        chosen = dict(logs.pop("chosen"))
+        # Of the step before: to wait for this one would idle the device.
+        check_count(self._labels_outside, self)
+        self._labels_outside = chosen.pop("labels_outside", None)
         if self.recorder is not None and chosen:
             self.recorder(chosen)
         return logs

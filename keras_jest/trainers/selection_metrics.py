@@ -62,7 +62,8 @@ class SelectionMetrics(keras.layers.Layer):
     def update_faults(self, num_repeated, num_labels_outside):
         """Count what `check` raises for."""
         self.repeated_rows.update_state(ops.cast(num_repeated, "float32"))
-        self.labels_outside.update_state(num_labels_outside)
+        if num_labels_outside is not None:
+            self.labels_outside.update_state(num_labels_outside)
 
     def visible(self, logs, policy):
         """The logs without what says nothing to the user now."""
@@ -73,12 +74,15 @@ class SelectionMetrics(keras.layers.Layer):
             hidden += ["log_spread"]
         return {name: logs[name] for name in logs if name not in hidden}
 
+    def forget_faults(self):
+        self.repeated_rows.reset_state()
+        self.labels_outside.reset_state()
+
     def check(self, num_classes=None):
         """Raise for faults since the metrics were reset."""
         num_repeated = int(self.repeated_rows.result())
-        self.repeated_rows.reset_state()
         num_labels = int(self.labels_outside.result())
-        self.labels_outside.reset_state()
+        self.forget_faults()
         if num_labels:
             raise ValueError(explanation(num_labels, num_classes))
         if num_repeated:

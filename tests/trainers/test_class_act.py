@@ -491,10 +491,23 @@ def test_labels_outside_the_classes(label):
     keras.backend.backend() != "jax",
     reason="the others' cross-entropy raises at once",
 )
-def test_labels_outside_the_classes_in_a_dataset():
-    labels = Y.copy()
-    labels[7] = 3
-    batches = [(X[:20], labels[:20]), (X[20:], labels[20:])]
-    model = make_model()
+@pytest.mark.parametrize("row", [7, 30, 79])
+def test_labels_outside_the_classes_in_a_dataset(row):
+    """Found one step later, or at the end; the model can be used again."""
+    images, labels, _ = make_labelled(80)
+    labels[row] = 3
+    slices = [slice(first, first + 20) for first in range(0, 80, 20)]
+    model, fetched = make_model(), []
+
+    def batches():
+        for rows in slices:
+            fetched.append(rows.start)
+            yield images[rows], labels[rows]
+
     with pytest.raises(ValueError, match="1 labels outside"):
-        model.fit((batch for batch in batches), verbose=0)
+        model.fit(batches(), verbose=0)
+    # Keras fetches two batches ahead.
+    assert max(fetched) <= row // 20 * 20 + 60
+    fit(model, X, y=Y)
+    with pytest.raises(ValueError, match="1 labels outside"):
+        model.train_on_batch(images[60:], np.array([0] * 19 + [3]))
