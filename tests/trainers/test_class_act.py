@@ -121,6 +121,18 @@ def test_what_is_kept_has_the_highest_scores(online, score):
     assert recorder.picks == [np.argsort(-scores)[:5].tolist()]
 
 
+def test_the_same_rows_are_picked_on_every_backend():
+    model = make_model(train_reference=True)
+    recorder = Recorder(model)
+    fit(model, X, y=Y, epochs=2)
+    assert recorder.picks == [
+        [7, 14, 2, 6, 13],
+        [7, 2, 5, 1, 16],
+        [19, 11, 8, 4, 10],
+        [15, 14, 19, 2, 9],
+    ]
+
+
 def test_the_loss_is_the_learners_alone():
     penalty = keras.regularizers.L2(0.1)
     online = keras.Sequential(
