@@ -537,7 +537,7 @@ for start, end in ((0, first), (first, last), (last, total)):
 Where an online model scores, the learner has no part in the choice. So one run
 can choose for other learners of the same sub-batch size. `SelectionLog` has
 written what was chosen; `Replay` yields it again. Nothing is scored, and any
-Keras model will do.
+Keras model will do. From tar shards, pass the chosen rows to `super_batches`.
 """
 
 select_in_training(

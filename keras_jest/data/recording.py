@@ -39,6 +39,7 @@ def recorded_rows(path, keys):
 
     # steps = recorded_rows("picks.parquet", shards.keys)
     # subset = np.unique(np.concatenate(steps))  # what was ever chosen
+    # super_batches(shards, tokenizer, 256, 32768, rows=subset)
     ```
 
     Reference:

@@ -2,6 +2,8 @@
 
 import os
 
+import numpy as np
+
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.decode_image import decode_image
 from keras_jest.data.record_key import record_key
@@ -22,6 +24,7 @@ def super_batches(
     num_epochs=None,
     drop_remainder=False,
     num_workers=0,
+    rows=None,
 ):
     """Return a grain dataset of super-batches for `model.fit`.
 
@@ -48,6 +51,10 @@ def super_batches(
         drop_remainder: bool. Whether to leave out a smaller last batch.
         num_workers: int. Worker processes; 0 is threads alone. A script that
             uses them needs `if __name__ == "__main__":`.
+        rows: int array or `None`. Only these records, by their numbers, such
+            as what another run chose (`keras_jest.data.recorded_rows`). With
+            `shuffle=False`, `num_epochs=1` and the run's sub-batch size they
+            are its sub-batches, in its order.
 
     Returns:
         A `grain.IterDataset` of dicts: `"images"` of shape `(n, image_size,
@@ -55,8 +62,9 @@ def super_batches(
         `(n, 4)`, int32 (see `record_key`).
 
     Raises:
-        ValueError: A size is below 1, or there is no batch to yield. While
-            it runs: a record cannot be decoded (its key is named).
+        ValueError: A size is below 1, there is no batch to yield, or no
+            record of a number. While it runs: a record cannot be decoded
+            (its key is named).
 
     Example:
 
@@ -78,6 +86,8 @@ def super_batches(
     """
     grain = require("grain")
     check_sizes(image_size=image_size, batch_size=batch_size)
+    if rows is not None:
+        records = Rows(records, rows)
     check_not_empty(len(records), batch_size, num_epochs, drop_remainder)
     dataset = grain.MapDataset.source(records)
     if shuffle:
@@ -102,6 +112,25 @@ def super_batches(
     return grain.experimental.RebatchIterDataset(
         dataset, batch_size, drop_remainder=drop_remainder
     )
+
+
+class Rows:
+    """Some of many records, in an order of their own."""
+
+    def __init__(self, records, rows):
+        self.records, self.rows = records, np.asarray(rows)
+        outside = np.sum((self.rows < 0) | (self.rows >= len(records)))
+        if outside:
+            raise ValueError(
+                f"`rows` must be numbers from 0 to {len(records) - 1}, of the "
+                f"{len(records)} records. Received: {outside} others"
+            )
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, number):
+        return self.records[int(self.rows[number])]
 
 
 class Example:

@@ -9,6 +9,8 @@ from small_models import cut
 from small_models import fit
 from small_models import make_dual_encoder
 from small_models import make_pool
+from small_models import make_towers
+from small_models import set_weights_by_formula
 from small_models import take
 from small_models import to_numpy
 
@@ -17,6 +19,7 @@ from keras_jest import IndependentSelection
 from keras_jest.losses import OwnSimilarityLoss
 from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.losses import SoftmaxContrastiveLoss
+from keras_jest.models import DualEncoder
 from keras_jest.models import make_pairs
 
 GREEDY = IndependentSelection(sub_batch_size=5, gain=float("inf"))
@@ -73,6 +76,34 @@ def test_learner_and_online_model_train_on_the_picks(loss):
         for batch, picks in zip(cut(pool, 20), recorder.picks, strict=True):
             plain.train_on_batch(take(batch, np.array(picks)))
         assert_same_weights(trained, plain.learner, rtol=1e-5, atol=1e-6)
+
+
+def test_scorers_of_smaller_pictures_and_other_tokens():
+    """As if the pool held what the scorers see under the usual names."""
+    names = ("small_images", "other_ids")
+
+    def scorer(offset, input_keys=("images", "token_ids")):
+        model = DualEncoder(*make_towers(), input_keys=input_keys)
+        shapes = dict(zip(input_keys, ((None, 6), (None, 3)), strict=True))
+        model.build(shapes)
+        set_weights_by_formula(model, offset)
+        return model
+
+    pool, seen = make_pool(), make_pool(first=50)
+    both = {**pool, names[0]: seen["images"], names[1]: seen["token_ids"]}
+    model = ActiveCLIP(
+        make_dual_encoder(), scorer(2.0, names), scorer(1.0, names), seed=0
+    )
+    expected = ActiveCLIP(scorer(5.0), scorer(2.0), scorer(1.0), seed=0)
+    picks = []
+    for each, data in ((model, both), (expected, seen)):
+        each.compile("sgd", selection=GREEDY)
+        recorder = Recorder(each)
+        fit(each, data)
+        picks.append(recorder.picks)
+    assert picks[0] == picks[1]
+    with pytest.raises(ValueError, match=r"needs inputs .*'small_images'"):
+        fit(model, pool)
 
 
 @pytest.mark.parametrize("gain", [None, 2.0])
