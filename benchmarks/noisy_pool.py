@@ -393,9 +393,14 @@ def run_all(experiment, args, print_table, learning_rates):
                     continue
                 results.append(experiment.run(name, seed, rate))
                 if args.json:
-                    args.json.write_text(json.dumps(results, indent=1))
+                    args.json.write_text(as_lines(results))
                 print_table(results[-1:])
     print_table(results)
+
+
+def as_lines(results):
+    """JSON with a run on each line."""
+    return "[\n" + ",\n".join(map(json.dumps, results)) + "\n]\n"
 
 
 def main():

@@ -142,7 +142,12 @@ def weights_of(model):
 
 
 def assert_same_weights(first, second, **tolerance):
-    """Equal weights: to the last bit, or to a tolerance."""
+    """Equal weights: to the last bit, or to a tolerance.
+
+    Two programs may add float32 numbers in another order, which is worth
+    some 1e-7 of the largest term in every step: 1e-6 in a few steps, near 0
+    and relative to numbers about 1, with room for gradients of 10.
+    """
     for one, other in zip(weights_of(first), weights_of(second), strict=True):
         np.testing.assert_allclose(
             one, other, **(tolerance or {"rtol": 0, "atol": 0})
