@@ -36,6 +36,7 @@ from keras_jest.data import TarShards
 from keras_jest.data import Tokenizer
 from keras_jest.data import key_to_hex
 from keras_jest.data import load_arrays
+from keras_jest.data.whole_file import whole_file
 from keras_jest.datasets import pictograms
 from keras_jest.evaluation import retrieval
 from keras_jest.losses import SigmoidContrastiveLoss
@@ -393,7 +394,8 @@ def run_all(experiment, args, print_table, learning_rates):
                     continue
                 results.append(experiment.run(name, seed, rate))
                 if args.json:
-                    args.json.write_text(as_lines(results))
+                    with whole_file(args.json) as file:
+                        file.write(as_lines(results).encode())
                 print_table(results[-1:])
     print_table(results)
 

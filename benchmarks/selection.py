@@ -28,6 +28,7 @@ from keras import ops
 
 from keras_jest import JESTModel
 from keras_jest import JointSelection
+from keras_jest.data.whole_file import whole_file
 from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.losses import SoftmaxContrastiveLoss
 from keras_jest.losses.strips import map_strips
@@ -326,7 +327,8 @@ def main():
         table["step"] = measure_step_share(args)
         print(json.dumps(table["step"], indent=1))
     if args.json:
-        pathlib.Path(args.json).write_text(json.dumps(table, indent=1))
+        with whole_file(args.json) as file:
+            file.write(json.dumps(table, indent=1).encode())
 
 
 if __name__ == "__main__":

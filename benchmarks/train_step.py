@@ -27,6 +27,7 @@ from keras_jest import ClassAct
 from keras_jest import IndependentSelection
 from keras_jest import JESTModel
 from keras_jest import JointSelection
+from keras_jest.data.whole_file import whole_file
 from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.models import SigLIP
 from keras_jest.models import precompute
@@ -188,8 +189,9 @@ def main():
         print(f"  {name:24s} {value:8.3f} times the sum of its parts")
     if args.json:
         result = {"backend": backend, "seconds": seconds, "ratios": ratios}
-        with open(args.json, "w") as file:
-            json.dump({**result, "settings": vars(args)}, file, indent=1)
+        result["settings"] = vars(args)
+        with whole_file(args.json) as file:
+            file.write(json.dumps(result, indent=1).encode())
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """A record of which rows were picked, as parquet."""
 
-import json
 import os
-import pathlib
+import warnings
 
 import keras
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
-from keras_jest.data.record_key import key_to_hex
-from keras_jest.data.recording import SETTINGS
+from keras_jest.data.record_key import keys_to_hex
+from keras_jest.data.unfinished_log import UnfinishedLog
+
+# So many do not wait on the device for the steps of others.
+MOST_ROWS = 1_000_000
 
 
 @keras_jest_export("keras_jest.callbacks.SelectionLog")
@@ -23,18 +25,37 @@ class SelectionLog(keras.callbacks.Callback):
     `keras_jest.data.key_to_hex` writes it.
     `keras_jest.data.recorded_settings` reads the settings of the run from it.
 
+    While `fit` runs, its log is in `path.unfinished`, an Arrow stream, which
+    `keras_jest.data.recorded_rows` and its neighbours read by that name, also
+    after a kill. When `fit` has ended, the log takes the place of an older
+    file at `path`, which stays as it is until then, and for good if `fit`
+    fails.
+
+    A `fit` that goes on with what a stopped one was doing, its weights and
+    draws restored by `keras.callbacks.BackupAndRestore`, say, goes on in its
+    unfinished log: steps that the kill undid are dropped, and in the end the
+    file is that of a run that was never stopped. For this the log must hold
+    the steps before the saved state: it is written at the end of each epoch,
+    and where a state is saved every few steps, let `steps_at_a_time` be a
+    divisor of that number. An unfinished log of any other run is moved to
+    `path.unfinished.1`, with a warning that says why.
+
     Args:
-        path: str or path of the file. Each `fit` replaces an older one, and
-            counts its steps from 0. The file is there when `fit` has ended;
-            what an interrupted run had written is in `path.unfinished`.
-        rows_at_a_time: int. So many lines are gathered before they are
-            fetched from the device and written.
+        path: str or path of the file. One run at a time: where another
+            process is writing its log, `fit` is refused (not on Windows).
+        steps_at_a_time: int. So many steps are gathered before they are
+            fetched from the device and written, fewer if they have more than
+            a million rows. A kill loses at most these.
+
+    `step` is `model.optimizer.iterations` before the first step of a new log,
+    and counts from there.
 
     Raises:
         ValueError: in `fit`, if the model selects nothing, or if
             `steps_per_execution` is above 1, which hides steps, or several
-            replicas of `tf.distribute` select; at once, if pyarrow is not
-            installed.
+            replicas of `tf.distribute` select, if there is no folder for
+            `path`, or another process writes to it; at once, if pyarrow is
+            not installed.
 
     Example:
 
@@ -60,7 +81,7 @@ class SelectionLog(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, path, rows_at_a_time=100_000):
+    def __init__(self, path, steps_at_a_time=100):
         super().__init__()
         try:
             import pyarrow.parquet  # noqa: F401
@@ -69,93 +90,146 @@ class SelectionLog(keras.callbacks.Callback):
                 "`SelectionLog` writes parquet and needs pyarrow: "
                 'pip install "keras-jest[parquet]"'
             ) from error
-        self.path = str(path)
-        self._unfinished = f"{self.path}.unfinished"
-        self.rows_at_a_time = rows_at_a_time
+        if steps_at_a_time < 1:
+            raise ValueError(
+                "Steps are written one at a time or more. "
+                f"Received: steps_at_a_time={steps_at_a_time}"
+            )
+        self.path = os.fspath(path)
+        self.steps_at_a_time = steps_at_a_time
+        self._log = None
+        self._first_step = self._step = None
         self._forget()
 
     def on_train_begin(self, logs=None):
         model = self.model
-        if getattr(model, "selection", None) is None:
-            raise ValueError(
-                "There is nothing to log: the model selects no rows. "
-                f"Received: {model}. Train it with a `selection`."
-            )
-        if model.steps_per_execution > 1:
-            raise ValueError(
-                "`SelectionLog` needs steps_per_execution=1, since only the "
-                "last step of an execution is seen. Received: "
-                f"steps_per_execution={model.steps_per_execution}"
-            )
-        strategy = getattr(model, "distribute_strategy", None)
-        num_replicas = getattr(strategy, "num_replicas_in_sync", 1)
-        if num_replicas > 1:
-            raise ValueError(
-                "`SelectionLog` would miss what all replicas but the first "
-                f"pick. Received: {num_replicas} replicas of tf.distribute. "
-                "Train in one, or on JAX with `keras.distribution`."
-            )
+        check_selects(model)
+        check_folder(self.path)
         # An interrupted run does not tell callbacks that it ends.
-        self._close()
-        self._forget()
-        pathlib.Path(self.path).unlink(missing_ok=True)
-        self._settings = json.dumps(model.get_selection_settings())
+        self._flush()
+        if self._log is not None:
+            self._log.close()
+        self._log = None
         model.recorder = self._record
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self._begin()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._flush()
+
     def on_train_end(self, logs=None):
+        self._begin()
         self._flush()
         self.model.recorder = None
-        self._close()
-        if pathlib.Path(self._unfinished).exists():
-            os.replace(self._unfinished, self.path)
+        self._log.complete()
+        self._log = None
 
-    def _forget(self):
-        self._writer = None
-        self._waiting = []
-        self._num_waiting = 0
-        self._step = 0
+    def get_state(self):
+        """Put all that was recorded on disk, and tell how far that is.
 
-    def _close(self):
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        Returns:
+            Dict for JSON: `step`, the number of the next step, and
+            `first_step`, that of the first one of this `fit`.
+        """
+        self._flush()
+        self._log.sync()
+        return {"first_step": self._first_step, "step": self._step}
+
+    def set_state(self, state):
+        """Warn if the log on disk is not the one of a saved state.
+
+        The log finds where it goes on by itself, when the first epoch begins.
+
+        Args:
+            state: dict, what `get_state` returned.
+        """
+        self._begin()
+        if state["first_step"] < state["step"] and not self._log.goes_on:
+            warnings.warn(
+                f"The run goes on at step {state['step']}, but the log in "
+                f"{self._log.path} does not hold the steps before it. A new "
+                f"one begins with step {self._step}.",
+                stacklevel=2,
+            )
+
+    def _begin(self):
+        """Find where to write, once all callbacks have begun."""
+        if self._log is not None:
+            return
+        settings = self.model.get_selection_settings()
+        first_step = int(self.model.optimizer.iterations)
+        self._log = UnfinishedLog(self.path, settings, first_step)
+        self._first_step = self._step = self._log.next_step
 
     def _record(self, chosen):
         """Keep a step's arrays where they are; fetching them would wait."""
         self._waiting.append((self._step, chosen))
         self._num_waiting += chosen["picks"].shape[0]
         self._step += 1
-        if self._num_waiting >= self.rows_at_a_time:
+        if (
+            len(self._waiting) >= self.steps_at_a_time
+            or self._num_waiting >= MOST_ROWS
+        ):
             self._flush()
 
     def _flush(self):
-        import pyarrow
-        import pyarrow.parquet
+        if self._waiting:
+            self._log.append(as_columns(self._waiting))
+            self._forget()
 
-        if not self._waiting:
-            return
-        table = pyarrow.concat_tables(
-            pyarrow.table(as_columns(step, chosen))
-            for step, chosen in self._waiting
-        )
-        if self._writer is None:
-            schema = table.schema.with_metadata({SETTINGS: self._settings})
-            self._writer = pyarrow.parquet.ParquetWriter(
-                self._unfinished, schema
-            )
-        self._writer.write_table(table)
+    def _forget(self):
         self._waiting, self._num_waiting = [], 0
 
 
-def as_columns(step, chosen):
-    """The columns of one step, as NumPy arrays and lists."""
-    picks = keras.ops.convert_to_numpy(chosen["picks"])
+def check_selects(model):
+    if getattr(model, "selection", None) is None:
+        raise ValueError(
+            "There is nothing to log: the model selects no rows. "
+            f"Received: {model}. Train it with a `selection`."
+        )
+    if model.steps_per_execution > 1:
+        raise ValueError(
+            "`SelectionLog` needs steps_per_execution=1, since only the "
+            "last step of an execution is seen. Received: "
+            f"steps_per_execution={model.steps_per_execution}"
+        )
+    strategy = getattr(model, "distribute_strategy", None)
+    num_replicas = getattr(strategy, "num_replicas_in_sync", 1)
+    if num_replicas > 1:
+        raise ValueError(
+            "`SelectionLog` would miss what all replicas but the first "
+            f"pick. Received: {num_replicas} replicas of tf.distribute. "
+            "Train in one, or on JAX with `keras.distribution`."
+        )
+
+
+def check_folder(path):
+    folder = os.path.dirname(os.path.realpath(path))
+    if os.path.isdir(path) or not os.access(folder, os.W_OK):
+        raise ValueError(
+            "Expected the path of a file, in a folder that can be written "
+            f"to. Received: path={path!r}"
+        )
+
+
+def as_columns(steps):
+    """The columns of some steps, as arrays."""
+    fetched = [
+        (step, {name: keras.ops.convert_to_numpy(of[name]) for name in of})
+        for step, of in steps
+    ]
+
+    def joined(name):
+        return np.concatenate([chosen[name] for _, chosen in fetched])
+
+    numbers = [step for step, _ in fetched]
+    sizes = [len(chosen["picks"]) for _, chosen in fetched]
     columns = {
-        "step": np.full(len(picks), step, "int32"),
-        "row": picks.astype("int32"),
-        "score": keras.ops.convert_to_numpy(chosen["scores"]),
+        "step": np.repeat(np.array(numbers, "int32"), sizes),
+        "row": joined("picks").astype("int32"),
+        "score": joined("scores").astype("float32"),
     }
-    if "key" in chosen:
-        keys = keras.ops.convert_to_numpy(chosen["key"])
-        columns["key"] = [key_to_hex(key) for key in keys]
+    if "key" in fetched[0][1]:
+        columns["key"] = keys_to_hex(joined("key"))
     return columns

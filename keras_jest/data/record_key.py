@@ -57,3 +57,9 @@ def key_to_hex(key):
     ```
     """
     return np.asarray(key).astype("<i4").tobytes().hex()
+
+
+def keys_to_hex(keys):
+    """As `key_to_hex`, for an array of shape `(n, 4)`: a list of texts."""
+    text = np.asarray(keys).astype("<i4").tobytes().hex()
+    return [text[start : start + 32] for start in range(0, len(text), 32)]

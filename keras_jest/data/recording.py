@@ -1,14 +1,17 @@
 """What a recorded run was trained on, as rows, settings or a subset."""
 
+import collections
 import json
+import os
 
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.data.open_log import SETTINGS
+from keras_jest.data.open_log import as_far_as_whole
+from keras_jest.data.open_log import open_log
 from keras_jest.data.record_key import key_to_hex
-from keras_jest.data.require import require
-
-SETTINGS = b"keras_jest"
+from keras_jest.data.whole_file import whole_file
 
 
 @keras_jest_export("keras_jest.data.recorded_rows")
@@ -20,17 +23,22 @@ def recorded_rows(path, keys):
 
     Args:
         path: str or path of a file that `keras_jest.callbacks.SelectionLog`
-            wrote, in a run whose batches had `"key"`.
+            wrote, in a run whose batches had `"key"`. A run that has not
+            ended, or was killed, is read by the name of its own file,
+            `"picks.parquet.unfinished"`. A damaged file is read as far as it
+            is whole, and a warning says how many steps these are.
         keys: int32 array of shape `(n, 4)`, the `"key"` of each example, as
             in a batch or in `TarShards.keys`.
 
     Returns:
         List with an int array for each step: rows of `keys`, in the order in
-        which they were picked.
+        which they were picked. No step is there in half.
 
     Raises:
+        FileNotFoundError: if there is no such file.
         ValueError: if the run had no keys, or some of them are not here, or
-            stand here more than once.
+            stand here more than once; or if nothing can be read, as of a
+            parquet file whose end is lost.
 
     Example:
 
@@ -45,7 +53,6 @@ def recorded_rows(path, keys):
     Reference:
     - [Evans et al., 2023](https://arxiv.org/abs/2312.05328), on amortisation.
     """
-    columns = read_log(path)
     row_of = {key_to_hex(key): row for row, key in enumerate(keys)}
     if len(row_of) < len(keys):
         raise ValueError(
@@ -53,16 +60,23 @@ def recorded_rows(path, keys):
             f"{len(keys) - len(row_of)} of {len(keys)} keys more than once. "
             "Drop the repeated rows, or give them keys of their own."
         )
-    unknown = [key for key in columns["key"] if key not in row_of]
+    steps, rows, unknown = [], [], set()
+    for table in read_keys(path):
+        found = [row_of.get(key, -1) for key in table["key"].to_pylist()]
+        steps.append(table["step"].to_numpy())
+        rows.append(np.array(found, "int64"))
+        if -1 in found:
+            unknown.update(set(table["key"].to_pylist()) - row_of.keys())
     if unknown:
         raise ValueError(
-            f"{len(set(unknown))} keys of the recorded run are not among "
+            f"{len(unknown)} keys of the recorded run are not among "
             f"these {len(row_of)}: was it trained on other data? "
-            f"Received: keys that are not here, such as {unknown[0]}"
+            f"Received: keys that are not here, such as {min(unknown)}"
         )
-    rows = np.array([row_of[key] for key in columns["key"]])
-    starts = np.flatnonzero(np.diff(columns["step"])) + 1
-    return np.split(rows, starts)
+    if not rows:
+        return []
+    starts = np.flatnonzero(np.diff(np.concatenate(steps))) + 1
+    return np.split(np.concatenate(rows), starts)
 
 
 @keras_jest_export("keras_jest.data.recorded_settings")
@@ -71,14 +85,17 @@ def recorded_settings(path):
 
     Args:
         path: str or path of a file that `keras_jest.callbacks.SelectionLog`
-            wrote.
+            wrote, complete, unfinished or damaged, as for
+            `keras_jest.data.recorded_rows`.
 
     Returns:
         Dict: the policy and the losses as Keras writes them, the seed and
         how often it had been drawn from, the schedule and the backend.
 
     Raises:
-        ValueError: if there are no settings in the file.
+        FileNotFoundError: if there is no such file.
+        ValueError: if there are no settings in the file, or it cannot be
+            read.
 
     Example:
 
@@ -88,8 +105,8 @@ def recorded_settings(path):
     # recorded_settings("picks.parquet")["selection"]["config"]["gain"]
     ```
     """
-    parquet = require("pyarrow.parquet", "keras-jest[parquet]")
-    metadata = parquet.read_schema(path).metadata or {}
+    with open_log(path) as (schema, _):
+        metadata = schema.metadata or {}
     if SETTINGS not in metadata:
         raise ValueError(
             "The file holds no settings of a run: `SelectionLog` writes them. "
@@ -98,20 +115,16 @@ def recorded_settings(path):
     return json.loads(metadata[SETTINGS])
 
 
-def read_log(path):
-    """The columns of a log, as arrays and lists."""
-    parquet = require("pyarrow.parquet", "keras-jest[parquet]")
-    table = parquet.read_table(path)
-    if "key" not in table.column_names:
-        raise ValueError(
-            "Only a run whose batches had 'key' can be replayed: row numbers "
-            "hold for its own super-batches alone. "
-            f"Received: {path} with the columns {table.column_names}"
-        )
-    return {
-        "step": table["step"].to_numpy(),
-        "key": table["key"].to_pylist(),
-    }
+def read_keys(path):
+    """Yield the steps and keys of a log, table by table."""
+    with open_log(path, ["step", "key"]) as (schema, tables):
+        if "key" not in schema.names:
+            raise ValueError(
+                "Only a run whose batches had 'key' can be replayed: row "
+                "numbers hold for its own super-batches alone. "
+                f"Received: {path} with the columns {schema.names}"
+            )
+        yield from as_far_as_whole(path, tables)
 
 
 @keras_jest_export("keras_jest.data.export_subset")
@@ -120,8 +133,10 @@ def export_subset(log, path, min_count=1, uid_of_key=None):
 
     Args:
         log: str or path of a file that `keras_jest.callbacks.SelectionLog`
-            wrote, in a run whose batches had `"key"`.
-        path: str or path of the `.npy` file to write: a sorted array of 128
+            wrote, in a run whose batches had `"key"`; an unfinished or a
+            damaged one as `keras_jest.data.recorded_rows` reads it.
+        path: str or path of the `.npy` file to write, which replaces an older
+            one when it is whole: a sorted array of 128
             bits for each example, two `u8` as DataComp's tools read them.
         min_count: int. How often an example must have been picked.
         uid_of_key: dict or `None`. The example's uid, 32 hexadecimal digits,
@@ -132,7 +147,8 @@ def export_subset(log, path, min_count=1, uid_of_key=None):
         The array.
 
     Raises:
-        ValueError: if the run had no keys.
+        FileNotFoundError: if there is no such log.
+        ValueError: if the run had no keys, or the log cannot be read.
 
     Example:
 
@@ -142,11 +158,15 @@ def export_subset(log, path, min_count=1, uid_of_key=None):
     # subset = export_subset("picks.parquet", "subset.npy", min_count=2)
     ```
     """
-    keys, counts = np.unique(read_log(log)["key"], return_counts=True)
-    uids = keys[counts >= min_count].tolist()
+    counts = collections.Counter()
+    for table in read_keys(log):
+        counts.update(table["key"].to_pylist())
+    uids = [key for key, count in counts.items() if count >= min_count]
     if uid_of_key is not None:
         uids = [uid_of_key[key] for key in uids]
     halves = [(int(uid[:16], 16), int(uid[16:32], 16)) for uid in uids]
     subset = np.sort(np.array(halves, np.dtype("u8,u8")))
-    np.save(path, subset)
+    path = os.fspath(path)
+    with whole_file(path if path.endswith(".npy") else f"{path}.npy") as file:
+        np.save(file, subset)
     return subset

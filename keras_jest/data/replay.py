@@ -17,7 +17,8 @@ class Replay(keras.utils.PyDataset):
 
     Args:
         path: str or path of a file that `keras_jest.callbacks.SelectionLog`
-            wrote.
+            wrote, also of an unfinished or a damaged one, as
+            `keras_jest.data.recorded_rows` reads it.
         x: dict of arrays of `n` rows each, with `"key"` of shape `(n, 4)`.
         y: array of `n` rows, the targets, or `None`.
         sub_batch_size: int or `None`. What the learner's schedule was made
@@ -27,8 +28,9 @@ class Replay(keras.utils.PyDataset):
         **kwargs: further arguments of `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: if the run had no keys, or keys or a size that are not
-            those here; and when more steps are asked for than there are.
+        ValueError: if the run had no keys or no step, or keys or a size that
+            are not those here; and when more steps are asked for than there
+            are.
 
     Example:
 
@@ -63,6 +65,8 @@ class Replay(keras.utils.PyDataset):
         self.x = {name: x[name] for name in x if name != "key"}
         self.y, self.sample_weight = y, sample_weight
         self.steps = recorded_rows(path, x["key"])
+        if not self.steps:
+            raise ValueError(f"The log holds no step. Received: {path}")
         largest = max(len(rows) for rows in self.steps)
         if sub_batch_size not in (None, largest):
             raise ValueError(

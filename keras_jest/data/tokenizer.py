@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.require import require
+from keras_jest.data.whole_file import whole_file
 
 PADDING, END = "<pad>", "</s>"
 
@@ -137,7 +138,8 @@ class Tokenizer:
 
     def save(self, path):
         """Write the vocabulary as a `tokenizer.json`."""
-        self._model.save(os.fspath(path))
+        with whole_file(path) as file:
+            file.write(self._model.to_str(pretty=True).encode())
 
     def __getstate__(self):
         return self.__dict__ | {"_model": self._model.to_str()}

@@ -1,5 +1,7 @@
 """The parquet file says which rows were trained on."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from keras_jest import JESTModel
 from keras_jest.callbacks import SelectionLog
 from keras_jest.data import key_to_hex
 from keras_jest.data import record_key
+from keras_jest.data import recorded_rows
 from keras_jest.data import recorded_settings
 from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.models import DualEncoder
@@ -39,10 +42,10 @@ def pool():
     return {"images": images, "token_ids": texts, "key": keys}
 
 
-@pytest.mark.parametrize("rows_at_a_time", [1, 7, 1000])
-def test_rows_keys_and_scores(pool, tmp_path, rows_at_a_time):
+@pytest.mark.parametrize("steps_at_a_time", [1, 7, 1000])
+def test_rows_keys_and_scores(pool, tmp_path, steps_at_a_time):
     model = make_model(selection=IndependentSelection(0.5, gain=float("inf")))
-    log = SelectionLog(tmp_path / "log.parquet", rows_at_a_time)
+    log = SelectionLog(tmp_path / "log.parquet", steps_at_a_time)
     model.fit(pool, batch_size=10, shuffle=False, verbose=0, callbacks=[log])
     table = parquet.read_table(tmp_path / "log.parquet").to_pydict()
 
@@ -71,28 +74,68 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("rows_at_a_time", [1, 1000])
-def test_an_interrupted_run_leaves_no_record(pool, tmp_path, rows_at_a_time):
-    """Neither its own, cut short, nor that of the run before."""
+class FailsAtOnce(keras.callbacks.Callback):
+    def on_train_batch_begin(self, batch, logs=None):
+        raise RuntimeError("at once")
+
+
+def test_an_older_file_is_replaced_by_a_complete_one_only(pool, tmp_path):
+    """Not by a run that fails in its first step, nor by one cut short."""
     model = make_model(selection=IndependentSelection(0.5))
     path = tmp_path / "log.parquet"
-    log = SelectionLog(path, rows_at_a_time)
-    model.fit(pool, batch_size=12, verbose=0, callbacks=[log])
-    assert path.exists()
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(pool, batch_size=12, verbose=0, callbacks=[log, Interrupt()])
-    assert not path.exists()
-
-
-@pytest.mark.parametrize("rows_at_a_time", [1, 1000])
-def test_an_interrupted_run_is_replaced(pool, tmp_path, rows_at_a_time):
-    model = make_model(selection=IndependentSelection(0.5))
-    log = SelectionLog(tmp_path / "log.parquet", rows_at_a_time)
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(pool, batch_size=12, verbose=0, callbacks=[log, Interrupt()])
+    model.fit(pool, batch_size=12, verbose=0, callbacks=[SelectionLog(path)])
+    older = path.read_bytes()
+    log = SelectionLog(path, steps_at_a_time=1)
+    for stop in (FailsAtOnce(), Interrupt()):
+        with pytest.raises((RuntimeError, KeyboardInterrupt)):
+            model.fit(pool, batch_size=12, verbose=0, callbacks=[log, stop])
+        assert path.read_bytes() == older
+    # Two steps were made since, and the run goes on from there.
     model.fit(pool, batch_size=18, verbose=0, callbacks=[log])
-    table = parquet.read_table(tmp_path / "log.parquet").to_pydict()
-    assert table["step"] == [0] * 9 + [1] * 9
+    steps = parquet.read_table(path)["step"].to_pylist()
+    assert steps == [3] * 6 + [4] * 6 + [5] * 9 + [6] * 9
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("steps_at_a_time", [1, 2, 100])
+def test_what_is_written_is_at_most_some_steps_short(
+    pool, tmp_path, steps_at_a_time
+):
+    path, short = tmp_path / "log.parquet", []
+
+    class Read(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            log = f"{path}.unfinished"
+            if not os.path.exists(log):
+                short.append(batch + 1)
+            else:
+                short.append(batch + 1 - len(recorded_rows(log, pool["key"])))
+
+    log = SelectionLog(path, steps_at_a_time)
+    make_model().fit(pool, batch_size=4, verbose=0, callbacks=[log, Read()])
+    assert short == [step % steps_at_a_time for step in range(1, 10)]
+    assert len(recorded_rows(path, pool["key"])) == 9
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_a_fit_without_a_step_leaves_all_as_it_was(pool, tmp_path, is_full):
+    path = tmp_path / "log.parquet"
+    if is_full:
+        path.write_bytes(b"older")
+    make_model().fit(pool, epochs=0, verbose=0, callbacks=[SelectionLog(path)])
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == (
+        [b"older"] if is_full else []
+    )
+
+
+def test_a_path_that_cannot_be_written_is_an_error_at_once(pool, tmp_path):
+    for path in (tmp_path / "none" / "log.parquet", tmp_path):
+        with pytest.raises(ValueError, match="path of a file, in a folder"):
+            make_model().fit(
+                pool, verbose=0, callbacks=[SelectionLog(path), FailsAtOnce()]
+            )
+    with pytest.raises(ValueError, match="steps_at_a_time=0"):
+        SelectionLog(tmp_path / "log.parquet", 0)
 
 
 def test_without_keys_there_is_no_such_column(pool, tmp_path):
