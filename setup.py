@@ -6,6 +6,7 @@ from setuptools import find_packages
 from setuptools import setup
 
 HERE = pathlib.Path(__file__).parent
+VERSION = (HERE / "keras_jest" / "version.py").read_text("utf-8").split('"')[-2]
 
 JAX = ["jax>=0.4.34"]
 TENSORFLOW = ["tensorflow>=2.18"]
@@ -27,7 +28,7 @@ DEV = [
 
 setup(
     name="keras-jest",
-    version="0.1.0",
+    version=VERSION,
     description="Joint example selection for Keras 3.",
     long_description=(HERE / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",

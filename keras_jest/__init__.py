@@ -15,5 +15,4 @@ from keras_jest.selection.uniform_selection import UniformSelection
 from keras_jest.trainers.active_clip import ActiveCLIP
 from keras_jest.trainers.class_act import ClassAct
 from keras_jest.trainers.jest_model import JESTModel
-
-__version__ = "0.1.0"
+from keras_jest.version import __version__

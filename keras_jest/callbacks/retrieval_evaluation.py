@@ -74,6 +74,16 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         if not self.history or self.history[-1]["step"] != self._step:
             self._evaluate()
 
+    def get_state(self):
+        """What a run that goes on must know, for `BackupAndRestore`."""
+        names = ("history", "_step", "_first_step")
+        return {name: getattr(self, name) for name in names}
+
+    def set_state(self, state):
+        """Go on as if the run had never been stopped."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
     @property
     def _evaluated(self):
         return getattr(self.model, "learner", self.model)

@@ -110,7 +110,7 @@ class SelectionLog(keras.callbacks.Callback):
         if self._log is not None:
             self._log.close()
         self._log = None
-        model.recorder = self._record
+        model.recorders = (*model.recorders, self._record)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._begin()
@@ -121,7 +121,6 @@ class SelectionLog(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self._begin()
         self._flush()
-        self.model.recorder = None
         self._log.complete()
         self._log = None
 

@@ -1,16 +1,17 @@
 """From records to super-batches: the dataset that `fit` is given."""
 
-import os
+import functools
 
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.decode_image import decode_image
+from keras_jest.data.fingerprint import data_fingerprint
 from keras_jest.data.record_key import record_key
 from keras_jest.data.require import require
 
-PART_SIZE = 32
-PARTS_AHEAD = 16
+# Grain's own repetition without end has a length that overflows.
+ENDLESS_ROWS = 2**60
 
 
 @keras_jest_export("keras_jest.data.super_batches")
@@ -85,7 +86,20 @@ def super_batches(
     ```
     """
     grain = require("grain")
+    from keras_jest.data.super_batch_dataset import SuperBatchDataset
+
     check_sizes(image_size=image_size, batch_size=batch_size)
+    fingerprint = functools.partial(
+        data_fingerprint,
+        records,
+        tokenizer,
+        image_size=image_size,
+        shuffle=shuffle,
+        seed=seed,
+        num_epochs=num_epochs,
+        drop_remainder=drop_remainder,
+        rows=None if rows is None else np.asarray(rows),
+    )
     if rows is not None:
         records = Rows(records, rows)
     check_not_empty(len(records), batch_size, num_epochs, drop_remainder)
@@ -94,23 +108,11 @@ def super_batches(
         # Not `shuffle(seed)`: grain adds the epoch to it, so that the second
         # epoch of seed 0 would be the first of seed 1.
         dataset = dataset.seed(seed).shuffle()
-    dataset = dataset.repeat(num_epochs).map(Example(tokenizer, image_size))
-    # Threads and processes hand over parts of a super-batch: a record at a
-    # time costs more than to decode it, a whole one would be made by one.
-    dataset = dataset.batch(min(PART_SIZE, batch_size))
-    dataset = dataset.to_iter_dataset(
-        grain.ReadOptions(
-            num_threads=os.cpu_count() or 1,
-            prefetch_buffer_size=PARTS_AHEAD,
-        )
-    )
-    if num_workers:
-        mark_flags_as_parsed()
-        dataset = dataset.mp_prefetch(
-            grain.MultiprocessingOptions(num_workers=num_workers)
-        )
-    return grain.experimental.RebatchIterDataset(
-        dataset, batch_size, drop_remainder=drop_remainder
+    if num_epochs is None:
+        num_epochs = ENDLESS_ROWS // len(records)
+    examples = dataset.repeat(num_epochs).map(Example(tokenizer, image_size))
+    return SuperBatchDataset(
+        examples, batch_size, drop_remainder, num_workers, fingerprint
     )
 
 
@@ -152,17 +154,6 @@ class Example:
                 f"The record {record['key']!r} of shard "
                 f"{record.get('shard', '')!r} is bad: {error}"
             ) from error
-
-
-def mark_flags_as_parsed():
-    """Let grain start processes outside of `absl.app.run`.
-
-    It reads a flag that nobody has parsed there (google/grain, issue 1355).
-    """
-    from absl import flags
-
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
 
 
 def check_sizes(**sizes):

@@ -5,6 +5,8 @@ import random
 import keras
 from keras import ops
 
+from keras_jest.data.position import take_position
+from keras_jest.data.position import without_position
 from keras_jest.data.replay import Replay
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.selection import policies
@@ -16,6 +18,7 @@ from keras_jest.trainers.compile_checks import check_policy
 from keras_jest.trainers.compile_checks import check_schedule
 from keras_jest.trainers.data_loaders import in_recorded_order
 from keras_jest.trainers.data_loaders import with_tuples
+from keras_jest.trainers.fits import fit_of
 from keras_jest.trainers.holding import holding
 from keras_jest.trainers.labels import check_count
 from keras_jest.trainers.labels import check_labels
@@ -89,7 +92,7 @@ class SelectingModel(keras.Model):
         self.selection = self.compiled_selection = None
         self.score_loss = self.scoring_batch_size = self.last_step = None
         self.first_step = 0
-        self.recorder = None
+        self.recorders = ()
         self._labels_outside = None
         self._is_evaluating = False
         self._saw_super_batch = False
@@ -101,7 +104,7 @@ class SelectingModel(keras.Model):
         )
 
     def call(self, inputs, training=None):
-        inputs, _ = carried(inputs)
+        inputs, _ = carried(without_position(inputs)[0])
         self._build_all(inputs)
         own_inputs = model_inputs(self.learner, inputs, "learner")
         return self.learner(own_inputs, training=training)
@@ -201,7 +204,7 @@ class SelectingModel(keras.Model):
         check_labels(self, args[0] if args else kwargs.get("y"))
         # A run that broke off has left its faults, and callbacks unaware.
         self.selection_metrics.forget_faults()
-        held = {"recorder": self.recorder, "_labels_outside": None}
+        held = {"recorders": self.recorders, "_labels_outside": None}
         if selection != "compiled":
             loss = self.score_loss or self.loss
             held["selection"] = self._checked(selection, loss)
@@ -211,7 +214,8 @@ class SelectingModel(keras.Model):
                 self._saw_super_batch = False
             if isinstance(x, Replay):
                 kwargs = in_recorded_order(x, self.selection, kwargs)
-            history = super().fit(with_tuples(x), *args, **kwargs)
+            x = with_tuples(x)
+            history = fit_of(self, super().fit, x, *args, **kwargs)
         self.selection_metrics.check(num_classes(self))
         return history
 
@@ -229,6 +233,7 @@ class SelectingModel(keras.Model):
 
     def select(self, data):
         """Turn a super-batch into a sub-batch and what is told of it."""
+        data, position = take_position(data)
         sub_batch, chosen = data, {}
         if self.score_delay:
             x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -240,7 +245,7 @@ class SelectingModel(keras.Model):
             sub_batch, chosen = select_rows(self, data)
         if self.score_delay:
             self.previous_weights.store(self.roles.trained_scorers)
-        return sub_batch, chosen
+        return sub_batch, {**chosen, **position}
 
     def report(self, logs):
         """Take what is not for callbacks out of a step's logs."""
@@ -249,8 +254,8 @@ class SelectingModel(keras.Model):
         # Of the step before: to wait for this one would idle the device.
         check_count(self._labels_outside, self)
         self._labels_outside = chosen.pop("labels_outside", None)
-        if self.recorder is not None and chosen:
-            self.recorder(chosen)
+        for recorder in self.recorders if chosen else ():
+            recorder(chosen)
         return logs
 
     def compute_loss(

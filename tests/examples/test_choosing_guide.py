@@ -256,7 +256,7 @@ def fitted(guide, name, seed=0):
 
 def two_steps(model, *data):
     picks = []
-    model.recorder = lambda chosen: picks.append(to_numpy(chosen["picks"]))
+    model.recorders = (lambda chosen: picks.append(to_numpy(chosen["picks"])),)
     model.fit(*data, batch_size=20, shuffle=False, verbose=0)
     return picks
 

@@ -117,7 +117,7 @@ class Recorder:
 
     def __init__(self, model):
         self.steps = []
-        model.recorder = self
+        model.recorders = (self,)
 
     def __call__(self, chosen):
         self.steps.append({key: to_numpy(chosen[key]) for key in chosen})

@@ -26,9 +26,10 @@ class Recorded:
 
     def __init__(self, model):
         self.picks = []
-        model.recorder = lambda chosen: self.picks.append(
-            chosen["picks"].numpy().tolist()
-        )
+        model.recorders = (self.record,)
+
+    def record(self, chosen):
+        self.picks.append(chosen["picks"].numpy().tolist())
 
 
 def main():

@@ -1,0 +1,78 @@
+"""All that changes in a model while it trains, as arrays."""
+
+import itertools
+import re
+
+import keras
+
+
+def model_state(model):
+    """Every variable of a model, its optimizer and its metrics.
+
+    Files of weights are not enough: they leave out the seeds of layers such
+    as `Dropout` and, for the mean loss of an epoch, the metrics.
+
+    Args:
+        model: a compiled, built `SelectingModel`.
+
+    Returns:
+        A dict of lists of dicts: `path`, `shape` and `value` of a variable.
+    """
+    return {
+        group: [
+            {
+                "path": variable.path,
+                "value": keras.ops.convert_to_numpy(variable.value),
+            }
+            for variable in variables
+        ]
+        for group, variables in variables_of(model).items()
+    }
+
+
+def restore_model(model, state, groups=("weights", "optimizer")):
+    """Give a model the values of a state.
+
+    Args:
+        model: the model, compiled and built as that of the state.
+        state: what `model_state` returned.
+        groups: which of its lists.
+
+    Raises:
+        ValueError: The model has other variables; one is named.
+    """
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    present = variables_of(model)
+    for group in groups:
+        check_same(present[group], state[group])
+    for group in groups:
+        for variable, saved in zip(present[group], state[group], strict=True):
+            variable.assign(saved["value"])
+
+
+def variables_of(model):
+    return {
+        "weights": model.variables,
+        "optimizer": model.optimizer.variables,
+        "metrics": model.metrics_variables,
+    }
+
+
+def check_same(variables, saved):
+    """Raise unless there are as many variables, of the same shapes."""
+    before = [(of["path"], of["value"].shape) for of in saved]
+    present = [(of.path, tuple(of.shape)) for of in variables]
+    for pair in itertools.zip_longest(before, present):
+        # Keras numbers layers and optimizers of one kind in a process.
+        kinds = [of and (re.sub(r"_\d+", "", of[0]), of[1]) for of in pair]
+        if kinds[0] != kinds[1]:
+            expected, received = (
+                f"`{of[0]}` of shape {of[1]}" if of else "nothing"
+                for of in pair
+            )
+            raise ValueError(
+                "The saved state is that of a model of other sizes, or of "
+                "another optimizer. Make the model as it was, or name another "
+                f"`backup_dir`. Expected: {expected}. Received: {received}"
+            )

@@ -1,0 +1,48 @@
+"""What must be the same for a run to go on."""
+
+import keras
+
+from keras_jest.version import __version__
+
+
+def run_identity(model, data):
+    """Tell which run it is, apart from how far it has come.
+
+    Args:
+        model: a `SelectingModel`.
+        data: `PositionedDataset`.
+
+    Returns:
+        A dict for JSON.
+    """
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    return {
+        "keras_jest": __version__,
+        "model": type(model).__name__,
+        "optimizer": type(optimizer).__name__,
+        "data": data.fingerprint(),
+    }
+
+
+def check_identity(saved, present):
+    """Raise, naming what differs, unless both say the same."""
+    saved, present = flat(saved), flat(present)
+    names = [*saved, *(name for name in present if name not in saved)]
+    differ = [name for name in names if saved.get(name) != present.get(name)]
+    if differ:
+        expected = {name: saved.get(name) for name in differ}
+        received = {name: present.get(name) for name in differ}
+        raise ValueError(
+            "The saved state is that of another run, which cannot go on as "
+            "this one. Set what differs as it was, or name another "
+            "`backup_dir` to begin anew. "
+            f"Expected: {expected}. Received: {received}"
+        )
+
+
+def flat(identity):
+    """Names with dots in the place of dicts within dicts."""
+    items = keras.tree.flatten_with_path(
+        identity,
+    )
+    return {".".join(map(str, path)): value for path, value in items}

@@ -1,0 +1,50 @@
+"""What data a run was trained on, in a few numbers and digests."""
+
+import hashlib
+
+import numpy as np
+
+NUM_KEYS = 64
+PROBES = ("a red square", "2 dogs, one cat & the moon")
+
+
+def data_fingerprint(records, tokenizer, **arguments):
+    """Tell what decides which row of a run's data is which.
+
+    Args:
+        records: those of `super_batches`.
+        tokenizer: that of `super_batches`.
+        **arguments: its further arguments; arrays are digested.
+
+    Returns:
+        A dict for JSON, to be compared key by key.
+    """
+    token_ids = np.concatenate([np.ravel(tokenizer([of])) for of in PROBES])
+    arguments = {
+        name: digest(value) if isinstance(value, np.ndarray) else value
+        for name, value in arguments.items()
+    }
+    return {
+        "num_records": len(records),
+        "records": records_digest(records),
+        "tokenizer": digest(token_ids.astype("int64")),
+        **arguments,
+    }
+
+
+def records_digest(records):
+    """A digest that records give of themselves, or one of some keys."""
+    own = getattr(records, "fingerprint", None)
+    if own is not None:
+        return own
+    rows = np.linspace(0, len(records) - 1, NUM_KEYS).astype("int64")
+    some = [records[int(row)] for row in np.unique(rows)]
+    keys = [f"{of.get('shard', '')}/{of['key']}" for of in some]
+    return digest(np.frombuffer("\n".join(keys).encode(), "uint8"))
+
+
+def digest(array):
+    """A short text that another array has not."""
+    array = np.ascontiguousarray(array)
+    shape = f"{array.shape} {array.dtype}".encode()
+    return hashlib.blake2b(shape + array.tobytes(), digest_size=16).hexdigest()
