@@ -80,6 +80,12 @@ class SuperBatchIterator(grain.DatasetIterator):
         return {"row": self._row}
 
     def set_state(self, state):
+        if state.keys() != {"row"}:
+            raise ValueError(
+                "Expected the state of an iterator over `super_batches` of "
+                "this version of keras_jest, such as {'row': 640}. Received: "
+                f"{state}. Begin anew, or go on with the version that made it."
+            )
         self._stop()
         self._row = int(state["row"])
 
@@ -87,6 +93,9 @@ class SuperBatchIterator(grain.DatasetIterator):
         if self._batches is None:
             self._batches = self._dataset.from_row(self._row)
             self._batches.start_prefetch()
+
+    def fingerprint(self):
+        return self._dataset.fingerprint()
 
     def close(self):
         super().close()

@@ -31,12 +31,20 @@ def super_batches(
 
     Pictures are decoded and captions tokenized while the model trains, by
     threads and, if asked for, by worker processes. The same seed gives the
-    same batches, whatever their number. `iter(dataset)` has grain's
-    `get_state` and `set_state`, to stop and go on at the same record.
+    same batches, whatever their number.
 
-    `fit` begins an epoch anew from the dataset's first batch. So that each
-    epoch has another order, leave `num_epochs` at None and set
-    `steps_per_epoch`.
+    `fit` begins an epoch anew from the dataset's first batch, and so does a
+    second `fit`: both repeat the order of the first. So that each epoch has
+    another order, leave `num_epochs` at None and set `steps_per_epoch`. So
+    that a second `fit` goes on where the first ended, give a `JESTModel` (or
+    `ClassAct`, `ActiveCLIP`) the same `iter(dataset)` twice: after a `fit` it
+    stands behind what was trained, whatever had been read ahead. To go on
+    after a kill use `keras_jest.callbacks.BackupAndRestore`.
+
+    `iter(dataset)` has grain's `get_state` and `set_state`. The state is the
+    number of records so far, and holds for every `batch_size`. (A plain
+    Keras model warns that it does not shuffle a dataset: pass it
+    `shuffle=False`.)
 
     Args:
         records: `TarShards`, or a sequence of dicts with `"image"` (bytes),

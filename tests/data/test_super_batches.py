@@ -1,8 +1,12 @@
+import itertools
 import json
 
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
 from tar_writer import picture
 from tar_writer import sample
 from tar_writer import write_tar
@@ -100,6 +104,55 @@ def test_goes_on_from_a_state():
         later = iter(batches(10, num_epochs=2, seed=1))
         later.set_state(state)
         assert keys_of(later) == whole[stop:]
+
+
+@given(
+    sizes=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    num_before=st.integers(0, 4),
+    num_epochs=st.sampled_from([1, 2, None]),
+)
+@settings(max_examples=15, deadline=None)
+def test_a_state_holds_for_every_batch_size(sizes, num_before, num_epochs):
+    first = iter(batches(sizes[0], num_epochs=num_epochs, seed=2))
+    before = list(itertools.islice(first, num_before))
+    later = iter(batches(sizes[1], num_epochs=num_epochs, seed=2))
+    later.set_state(json.loads(json.dumps(first.get_state())))
+    after = list(itertools.islice(later, 3))
+    rows = [key.tobytes() for of in before + after for key in of["key"]]
+    order = iter(batches(32, num_epochs=num_epochs, seed=2))
+    expected = (key.tobytes() for batch in order for key in batch["key"])
+    assert rows == list(itertools.islice(expected, len(rows)))
+    for iterator in (first, later, order):
+        iterator.close()
+
+
+def test_a_state_of_another_version_is_refused():
+    iterator = iter(batches())
+    with pytest.raises(ValueError, match="Received: .*batch_idx"):
+        iterator.set_state({"parent": {"next_index": 3}, "batch_idx": 8})
+
+
+def test_a_fingerprint_tells_what_changes_the_rows():
+    changes = [
+        {},
+        {"seed": 1},
+        {"shuffle": False},
+        {"num_epochs": 2},
+        {"drop_remainder": True},
+        {"rows": np.arange(50)},
+        {"rows": np.arange(51)},
+        {"records": RECORDS[:-1]},
+        {"records": [*RECORDS[:-1], {**RECORDS[-1], "key": "another"}]},
+    ]
+    prints = [json.dumps(batches(**of).fingerprint()) for of in changes]
+    others = Tokenizer.train(["words"] * 9, 300, 8)
+    other = super_batches(RECORDS, others, 6, 10, num_epochs=1)
+    larger = super_batches(RECORDS, TOKENIZER, 7, 10, num_epochs=1)
+    prints += [json.dumps(of.fingerprint()) for of in (other, larger)]
+    assert len(set(prints)) == len(prints)
+    same = batches(33, num_workers=1).fingerprint()
+    assert json.dumps(same) == prints[0]
+    assert iter(batches()).fingerprint() == same
 
 
 def test_worker_processes_yield_the_same(tmp_path):

@@ -1,5 +1,7 @@
 """Every kind of dataset that `fit` takes gives the same run."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -164,6 +166,12 @@ def test_validation_and_prediction_on_a_loader_of_dicts(model):
     for key, values in expected.items():
         np.testing.assert_array_equal(pairs[key], values)
     assert isinstance(next(iter(loader)), dict)  # The user's own is as it was.
+
+
+def test_grain_datasets_are_not_said_to_be_left_unshuffled(model):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "`shuffle=True` was passed")
+        model.fit(grain_map(make_pool(40)), steps_per_epoch=2, verbose=0)
 
 
 @pytest.mark.slow
