@@ -1,13 +1,16 @@
 """Where the records of tar shards lie, in a few arrays."""
 
+import collections
 import json
 import os
 
 import numpy as np
 
-from keras_jest.data.tar_samples import BadSample
+from keras_jest.data.lost_samples import estimate_lost
+from keras_jest.data.shard_scan import BadSample
 
-FORMAT = "keras_jest.data.TarShards 1"
+FORMAT = "keras_jest.data.TarShards"
+VERSION = 2
 
 
 class ShardIndex:
@@ -20,44 +23,57 @@ class ShardIndex:
         key_bytes: Array of uint8: all keys in UTF-8, end to end.
         key_ends: Array of shape `(n,)`, int64: where each key ends.
         bad: list of `BadSample`s.
+        report: dict of what else was counted, as JSON has it: `"lost"` (a
+            number a shard, estimated), `"endings"` (of refused samples) and
+            `"foreign"` (members that are no part of one) with their counts.
     """
 
-    def __init__(self, shards, spans, key_bytes, key_ends, bad):
+    def __init__(self, shards, spans, key_bytes, key_ends, bad, report):
         self.shards = shards
         self.spans = spans
         self.key_bytes = key_bytes
         self.key_ends = key_ends
         self.bad = bad
+        self.report = report
 
     @classmethod
     def from_scans(cls, scans):
-        """Make the index from the `(samples, bad)` of each shard."""
-        samples = [sample for samples, _ in scans for sample in samples]
+        """Make the index from the `ShardScan` of each shard."""
+        samples = [sample for scan in scans for sample in scan.samples]
         keys = [sample.key.encode("utf-8") for sample in samples]
         return cls(
             np.repeat(
                 np.arange(len(scans), dtype="int32"),
-                [len(samples) for samples, _ in scans],
+                [len(scan.samples) for scan in scans],
             ),
             np.array([spans_of(sample) for sample in samples], "int64").reshape(
                 -1, 3, 2
             ),
             np.frombuffer(b"".join(keys), "uint8"),
             np.cumsum([len(key) for key in keys], dtype="int64"),
-            [sample for _, bad in scans for sample in bad],
+            [sample for scan in scans for sample in scan.bad],
+            {
+                "lost": estimate_lost(scans),
+                "endings": total(scan.endings for scan in scans),
+                "foreign": total(scan.foreign for scan in scans),
+            },
         )
 
     @classmethod
     def load(cls, path, stamp):
-        """Read an index, or return None if there is none with that stamp."""
+        """Read an index, or return None if there is none with that stamp.
+
+        One of another version is made anew, as one of other shards is.
+        """
         if not os.path.exists(path):
             return None
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 header = json.loads(arrays["header"].tobytes())
-                if header["format"] != FORMAT:
+                name, _, version = header["format"].rpartition(" ")
+                if name != FORMAT:
                     raise ValueError("another format")
-                if header["stamp"] != stamp:
+                if version != str(VERSION) or header["stamp"] != stamp:
                     return None
                 return cls(
                     arrays["shards"],
@@ -65,6 +81,7 @@ class ShardIndex:
                     arrays["key_bytes"],
                     arrays["key_ends"],
                     [BadSample(*sample) for sample in header["bad"]],
+                    header["report"],
                 )
         except Exception as error:  # `numpy.load` raises many types.
             raise ValueError(
@@ -75,7 +92,12 @@ class ShardIndex:
 
     def save(self, path, stamp):
         """Write the index, whole or not at all."""
-        header = {"format": FORMAT, "stamp": stamp, "bad": self.bad}
+        header = {
+            "format": f"{FORMAT} {VERSION}",
+            "stamp": stamp,
+            "bad": self.bad,
+            "report": self.report,
+        }
         unfinished = f"{path}.{os.getpid()}.part"
         with open(unfinished, "wb") as file:
             np.savez(
@@ -102,3 +124,11 @@ def spans_of(sample):
     """Return offset and size of picture, caption and JSON."""
     members = (sample.image, sample.text, sample.json)
     return [(m.offset, m.size) if m else (0, 0) for m in members]
+
+
+def total(counts):
+    """Return the sum of dicts of counts, the most frequent first."""
+    added = collections.Counter()
+    for numbers in counts:
+        added.update(numbers)
+    return dict(added.most_common())

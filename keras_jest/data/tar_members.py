@@ -18,6 +18,8 @@ NO_DATA = (
     tarfile.DIRTYPE,
     tarfile.FIFOTYPE,
 )
+# A folder, GNU's list of what is in one, and the label of an archive.
+FOLDERS = (tarfile.DIRTYPE, b"D", b"V")
 EXTENDED_HEADERS = (
     LONG_NAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -29,13 +31,15 @@ EXTENDED_HEADERS = (
 class TarMember(NamedTuple):
     """A file in a tar: where its bytes lie, or why they are not to be read.
 
-    A fault of the archive itself, not of one file, has an empty name.
+    A fault of the archive itself, not of one file, has an empty name. A hole
+    is a run of bytes, with the fault, that may have held other members.
     """
 
     name: str
     offset: int = 0
     size: int = 0
     fault: str | None = None
+    hole: int = 0
 
 
 def tar_members(file, num_bytes):
@@ -57,20 +61,22 @@ def tar_members(file, num_bytes):
     """
     if num_bytes == 0:
         yield TarMember("", fault="unreadable_shard")
-    position, overrides, cut = 0, {}, False
+    position, overrides, cut = 0, {}, None
     while position < num_bytes:
-        header, position, fault = find_header(file, position, num_bytes, cut)
-        if fault and not cut:
-            yield TarMember("", fault=fault)
+        header, position, fault, hole = find_header(
+            file, position, num_bytes, lost=cut is not None
+        )
+        if cut:
+            # If its size is wrong instead, more members follow.
+            yield cut._replace(hole=hole if header else 0)
+        elif fault:
+            yield TarMember("", fault=fault, hole=hole)
             overrides = {}
         if header is None:
             return
-        member = as_member(header, position, overrides)
-        cut = position + member.size > num_bytes
-        if cut:
-            yield member._replace(fault="truncated_shard")
-            # If the size is wrong instead, more members follow.
-            overrides = {}
+        member, cut = as_member(header, position, overrides), None
+        if position + member.size > num_bytes:
+            cut, overrides = member._replace(fault="truncated_shard"), {}
             continue
         if header.type in EXTENDED_HEADERS:
             overrides |= extended_header(file, member, header.type)
@@ -78,17 +84,17 @@ def tar_members(file, num_bytes):
             overrides = {}
             if not is_folder(header):
                 yield member
-        position += -(-member.size // BLOCK) * BLOCK
-    if num_bytes and not cut:
-        yield TarMember("", fault="truncated_shard")
+        position += padded(member.size)
+    if num_bytes:
+        yield cut or TarMember("", fault="truncated_shard")
 
 
 def find_header(file, position, num_bytes, lost):
-    """Return the next header, where it ends, and what is wrong before it.
+    """Return the next header, its end, what is wrong before it and how long.
 
     `lost`: whether the position may lie within the bytes of a file.
     """
-    start, garbage = position, lost
+    start, garbage, zeros_from = position, lost, position
     while position + BLOCK <= num_bytes:
         block = read_at(file, position, BLOCK)
         position += BLOCK
@@ -96,23 +102,29 @@ def find_header(file, position, num_bytes, lost):
             continue
         header = parse_header(block, needs_magic=garbage)
         if header:
-            zeros = position - BLOCK > start
-            between = "zeroed_blocks" if zeros else None
-            return header, position, "broken_header" if garbage else between
-        garbage = True
-    num_zeros = (position - start) // BLOCK
+            hole = position - BLOCK - start
+            between = "zeroed_blocks" if hole else None
+            fault = "broken_header" if garbage else between
+            return header, position, fault, hole
+        garbage, zeros_from = True, position
+    long = position - zeros_from > MAX_END_BLOCKS * BLOCK
+    hole = (position if long else zeros_from) - start
     if garbage:
-        return None, position, "broken_header"
-    if num_zeros == 0:
-        return None, position, "truncated_shard"
-    long = num_zeros > MAX_END_BLOCKS
-    return None, position, "zeroed_blocks" if long else None
+        return None, position, "broken_header", hole
+    if position == start:
+        return None, position, "truncated_shard", num_bytes - start
+    return None, position, "zeroed_blocks" if long else None, hole
+
+
+def padded(size):
+    """Return how many bytes a file takes up in a tar."""
+    return -(-size // BLOCK) * BLOCK
 
 
 def is_folder(header):
-    """Return whether a header is that of a folder, old archives' included."""
+    """Return whether a header is that of a folder or of the whole archive."""
     old = header.type == tarfile.AREGTYPE and header.name.endswith("/")
-    return old or header.type == tarfile.DIRTYPE
+    return old or header.type in FOLDERS
 
 
 def read_at(file, offset, size):

@@ -3,33 +3,21 @@
 import json
 import os
 import re
-from typing import NamedTuple
 
 from keras_jest.data.decode_image import TooManyPixels
 from keras_jest.data.decode_image import load_image
-from keras_jest.data.tar_members import TarMember
+from keras_jest.data.sample_groups import Hole
+from keras_jest.data.sample_groups import SampleGroups
+from keras_jest.data.sample_names import IMAGE_EXTENSIONS
+from keras_jest.data.sample_names import images_of
+from keras_jest.data.sample_names import is_image
+from keras_jest.data.sample_names import is_text
+from keras_jest.data.shard_scan import Sample
+from keras_jest.data.shard_scan import ShardScan
 from keras_jest.data.tar_members import read_at
 from keras_jest.data.tar_members import tar_members
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
 MAX_JSON_BYTES = 2**20
-
-
-class Sample(NamedTuple):
-    """A sound sample: its key and the members to read; `json` may be None."""
-
-    key: str
-    image: TarMember
-    text: TarMember
-    json: TarMember | None
-
-
-class BadSample(NamedTuple):
-    """A sample that is left out: why, and where it stands."""
-
-    kind: str
-    shard: str
-    key: str
 
 
 class Fault(Exception):
@@ -46,77 +34,56 @@ def scan_shard(path, shard, max_pixels, max_caption_bytes):
         max_caption_bytes: int. More make a caption bad.
 
     Returns:
-        A tuple `(samples, bad)` of a list of `Sample`s and a list of
-        `BadSample`s. Each sample that has a member is in one of the two.
+        A `ShardScan`. Each picture that has a member is in its `samples` or
+        in `bad`.
     """
-    samples, bad, seen = [], [], set()
+    scan, groups, sound, keys = ShardScan(shard), SampleGroups(()), set(), set()
     try:
         with open(path, "rb", buffering=0) as file:
             num_bytes = os.fstat(file.fileno()).st_size
-            for key, group in group_members(tar_members(file, num_bytes)):
+            groups = SampleGroups(tar_members(file, num_bytes))
+            for group in groups:
+                keys.add(group.key)
                 try:
-                    sample = as_sample(key, group, seen)
+                    sample = as_sample(group, sound)
                     check_text(file, sample.text, max_caption_bytes)
                     check_json(file, sample.json)
                     check_image(file, sample.image, max_pixels)
-                    samples.append(sample)
+                    scan.keep(sample, group)
+                    sound.add(sample.key)
                 except Fault as fault:
-                    bad.append(BadSample(str(fault), shard, key))
+                    hole = groups.hole_beside(group)
+                    scan.refuse(str(fault), group, hole)
     except OSError:
-        bad.append(BadSample("unreadable_shard", shard, ""))
-    return samples, bad
+        groups.holes.append(Hole("unreadable_shard", 0))
+        groups.cut = groups.cut_inside = True
+    scan.close(groups, keys)
+    return scan
 
 
-def group_members(members):
-    """Yield `(key, {extension: member})` for neighbours that share a key.
+def as_sample(group, sound):
+    """Return the members of a sample if none is missing, double or unsafe.
 
-    An extension that comes again begins another sample. Faults of the archive
-    come alone, with an empty key.
+    `sound` has the keys that are taken. A sample that is bad takes none: a
+    whole one may come later.
     """
-    key, group = "", {}
-    for member in members:
-        if not member.name:
-            yield "", {"": member}
-            continue
-        next_key, extension = split_name(member.name)
-        if group and (next_key != key or extension in group):
-            yield key, group
-            group = {}
-        key = next_key
-        group[extension] = member
-    if group:
-        yield key, group
-
-
-def split_name(name):
-    """Cut a member's name at the first dot of its file name."""
-    folder, slash, base = name.removeprefix("./").rpartition("/")
-    stem, _, extension = base.partition(".")
-    if not stem or not extension:
-        return folder + slash + base, ""
-    return folder + slash + stem, extension.lower()
-
-
-def as_sample(key, group, seen):
-    """Return the members of a sample if none is missing, double or unsafe."""
-    for member in group.values():
-        if member.fault:
+    members, images = group.members, images_of(group)
+    for extension, member in members.items():
+        read = is_image(extension) or is_text(extension) or extension == "json"
+        if read and member.fault:
             raise Fault(member.fault)
-    if is_unsafe(key):
+    if is_unsafe(group.key):
         raise Fault("unsafe_name")
-    if key in seen:
-        raise Fault("duplicate_key")
-    seen.add(key)
-    images = [group[name] for name in IMAGE_EXTENSIONS if name in group]
-    if not images and "txt" not in group:
-        raise Fault("not_a_sample")
-    if not images:
+    plain = any(map(members.get, IMAGE_EXTENSIONS))
+    if not plain and (not images or any(map(is_text, members))):
         raise Fault("missing_image")
-    if len(images) > 1:
+    if plain and len(images) > 1:
         raise Fault("several_images")
-    if "txt" not in group:
+    if "txt" not in members:
         raise Fault("missing_caption")
-    return Sample(key, images[0], group["txt"], group.get("json"))
+    if group.key in sound:
+        raise Fault("duplicate_key")
+    return Sample(group.key, images[0], members["txt"], members.get("json"))
 
 
 def is_unsafe(key):

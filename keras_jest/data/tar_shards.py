@@ -2,24 +2,23 @@
 
 import collections
 import concurrent.futures
-import glob
 import json
 import operator
 import os
-import pathlib
-import warnings
 
 import keras
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.decode_image import MAX_PIXELS
+from keras_jest.data.find_shards import find_shards
+from keras_jest.data.find_shards import shard_names
 from keras_jest.data.record_key import record_key
 from keras_jest.data.shard_index import ShardIndex
+from keras_jest.data.shard_report import report_bad
 from keras_jest.data.tar_members import read_at
 from keras_jest.data.tar_samples import scan_shard
-
-NUM_EXAMPLES = 5
+from keras_jest.data.unpack_shards import unpack_shards
 
 
 @keras_jest_export("keras_jest.data.TarShards")
@@ -28,9 +27,14 @@ class TarShards:
 
     A sample is a run of members with one key, `<key>.jpg` (or `jpeg`, `png`,
     `webp`), `<key>.txt` with the caption and perhaps `<key>.json`; the key
-    ends at the first dot of the file name. Members of other kinds are never
-    read, nothing is unpacked to disk, and records are read from where they
-    lie. It is a data source for grain and may go to its worker processes.
+    ends at the first dot of the file name. Only where that leaves a run of
+    names without a picture or a caption (`photo.0001.jpg`, `photo.0001.txt`,
+    `photo.0002.jpg`, ...), those whose rest is common to a picture and a
+    caption are read by the last dot. Members of other kinds are never read,
+    and a file that a system or a packer left between two members (`._0.jpg`,
+    `.DS_Store`, `__MACOSX/`, `README`, ...) does not part them: see
+    `foreign_counts`. Records are read from where they lie. It is a data source
+    for grain and may go to its worker processes.
 
     Every sample is checked once, when the index is built: archive, names,
     caption, JSON, and the picture decoded to its last pixel. So the length is
@@ -38,32 +42,39 @@ class TarShards:
     worker process) during training. It costs about what decoding the pool
     once costs; with an `index_path` it is paid once.
 
-    What is bad is skipped and listed in `bad`, with a warning. The kinds:
-    `unreadable_shard`, `truncated_shard`, `broken_header`, `zeroed_blocks` (a
-    hole), `link`, `not_a_file`, `unsafe_name` (an absolute path or `..`),
-    `not_a_sample`, `duplicate_key` (in the shard; the first is kept),
-    `missing_image`, `several_images`, `undecodable_image`,
-    `too_many_pixels`, `missing_caption`, `empty_caption`,
-    `caption_not_utf8`, `caption_too_long`, `bad_json`, `json_too_long`. A
-    shard that ends too early counts once: nobody knows how many samples it
-    had.
+    What is bad is skipped and listed in `bad`, picture by picture, with a
+    warning. The kinds: `unreadable_shard`, `empty_shard`, `truncated_shard`,
+    `broken_header`, `zeroed_blocks` (a hole), `link`, `not_a_file`,
+    `unsafe_name` (an absolute path or `..`), `not_a_sample`, `duplicate_key`
+    (in the shard; the first that is sound is kept), `unsorted` (a picture and
+    its caption are no neighbours), `missing_image`, `several_images`,
+    `undecodable_image`, `too_many_pixels`, `missing_caption`,
+    `empty_caption`, `caption_not_utf8`, `caption_too_long`, `bad_json`,
+    `json_too_long`. What was in holes, behind cuts and in shards that cannot
+    be read is estimated besides, in `lost`.
 
     Args:
         paths: str, path or list of them. Each is a `.tar` file, a folder
-            (its `*.tar` files) or a glob pattern.
-        max_bad_share: float in [0, 1]. More bad samples than this share are
-            an error. The default bears some rot in a few shards and stops at
-            shards of another layout.
+            (its shards) or a pattern with stars or braces
+            (`{000..003}.tar`, all of which must be there). Compressed shards
+            (gzip, bzip2, xz; zstd from Python 3.14 on or with the package
+            zstandard) need an `index_path`. Beside `0.tar` its original
+            `0.tar.gz` is not read again.
+        max_bad_share: float in [0, 1]. More bad and lost samples than this
+            share are an error. The default bears some rot in a few shards and
+            stops at shards of another layout.
         max_pixels: int. A picture whose header claims more is bad, and no
             memory is taken for its pixels.
         max_caption_bytes: int. A longer caption is bad.
         index_path: str or path of a file (`.npz`, no pickle) that keeps the
             index. It is made if missing and made again if a shard's size or
-            time or one of the limits has changed.
+            time or one of the limits has changed. Compressed shards are
+            unpacked once, into the folder `<index_path>.unpacked`.
         verbose: 0 or 1. Whether to show a progress bar over the shards.
 
     Raises:
-        ValueError: No shard was found, or more than `max_bad_share` is bad.
+        ValueError: No shard was found, more than `max_bad_share` is bad, or
+            shards are compressed and there is no `index_path`.
 
     Example:
 
@@ -100,17 +111,18 @@ class TarShards:
                 "Expected `max_bad_share` in [0, 1]. Received: "
                 f"max_bad_share={max_bad_share}"
             )
-        self._paths = find_shards(paths)
-        self._names = shard_names(self._paths)
+        paths = find_shards(paths)
+        self._names = shard_names(paths)
         limits = (max_pixels, max_caption_bytes)
-        stamp = index_stamp(self._paths, self._names, limits)
+        stamp = index_stamp(paths, self._names, limits)
+        self._paths = unpack_shards(paths, self._names, index_path, verbose)
         index = ShardIndex.load(index_path, stamp) if index_path else None
         if index is None:
             index = build_index(self._paths, self._names, limits, verbose)
             if index_path:
                 index.save(index_path, stamp)
         self._index = index
-        self._report_bad(max_bad_share)
+        report_bad(index, self._names, max_bad_share)
 
     def __len__(self):
         return len(self._index)
@@ -160,6 +172,25 @@ class TarShards:
         return dict(collections.Counter(kind for kind, _, _ in self.bad))
 
     @property
+    def lost(self):
+        """About how many samples more are missing, by shard: a dict.
+
+        It is an estimate: what was in holes and behind cuts. It is not in
+        `bad`, and counts with it against `max_bad_share`.
+        """
+        lost = zip(self._names, self._index.report["lost"], strict=True)
+        return {name: number for name, number in lost if number}
+
+    @property
+    def foreign_counts(self):
+        """How many members belong to no sample, by kind: a dict.
+
+        They are not bad: `hidden`, `system`, `side_file`, and `inner_pair`
+        for a picture with a caption of its own within another sample.
+        """
+        return dict(self._index.report["foreign"])
+
+    @property
     def keys(self):
         """The identities of all records: an array `(n, 4)`, int32.
 
@@ -170,55 +201,6 @@ class TarShards:
             for number, shard in enumerate(self._index.shards)
         ]
         return np.array(keys, "int32").reshape(-1, 4)
-
-    def _report_bad(self, max_bad_share):
-        """Warn of bad samples; raise if they are too many."""
-        bad, total = len(self._index.bad), len(self) + len(self._index.bad)
-        if not bad:
-            return
-        found = (
-            f"{bad} bad samples of {total}: {self.bad_counts}, such as "
-            f"{[tuple(sample) for sample in self._index.bad[:NUM_EXAMPLES]]}"
-        )
-        if bad > max_bad_share * total:
-            raise ValueError(
-                f"Expected at most max_bad_share={max_bad_share} of the "
-                "samples to be bad. Mend the shards, leave them out or raise "
-                f"`max_bad_share`. Received: {found}"
-            )
-        warnings.warn(f"TarShards skips {found}", stacklevel=3)
-
-
-def find_shards(paths):
-    """Return the tar files that a path, a folder or a pattern means."""
-    if isinstance(paths, (str, os.PathLike)):
-        paths = [paths]
-    shards = []
-    for path in map(os.fspath, paths):
-        if os.path.isdir(path):
-            found = glob.glob(os.path.join(glob.escape(path), "*.tar"))
-        elif os.path.exists(path):
-            found = [path]
-        else:
-            found = glob.glob(path, recursive=True)
-        if not found:
-            raise ValueError(
-                "Expected tar files, folders with `*.tar` files or patterns "
-                "that match some (gzipped tars have no random access: unzip "
-                f"them). Received: {path!r}, where there is none"
-            )
-        shards.extend(sorted(found))
-    return list(dict.fromkeys(os.path.abspath(shard) for shard in shards))
-
-
-def shard_names(paths):
-    """Return short names that tell the shards apart wherever they lie."""
-    names = [os.path.basename(path) for path in paths]
-    if len(set(names)) < len(names):
-        common = os.path.commonpath(paths)
-        names = [pathlib.Path(path).relative_to(common) for path in paths]
-        names = [name.as_posix() for name in names]
-    return names
 
 
 def index_stamp(paths, names, limits):

@@ -1,0 +1,172 @@
+"""Unpacks compressed shards once, so that records can be read at random."""
+
+import bz2
+import concurrent.futures
+import contextlib
+import gzip
+import hashlib
+import importlib
+import lzma
+import os
+import re
+
+import keras
+
+from keras_jest.data.tar_members import BLOCK
+
+GZIP = re.compile(rb"\x1f\x8b\x08")
+BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
+XZ = re.compile(rb"\xfd7zXZ\x00")
+ZSTD = re.compile(rb"\x28\xb5\x2f\xfd")
+CHUNK = 2**20
+
+
+def unpack_shards(paths, names, index_path, verbose):
+    """Return the paths to read: those of copies where shards are packed.
+
+    The copies lie in the folder `<index_path>.unpacked`. A copy is whole or
+    not there; its name has the size and time of its shard and its own size,
+    so that it is made again when one of them is another.
+
+    Args:
+        paths: list of str. The shards.
+        names: list of str. Their names.
+        index_path: str, path or None. The file of the index.
+        verbose: 0 or 1. Whether to show a progress bar if any is packed.
+
+    Raises:
+        ValueError: A shard is packed and there is no `index_path`, or it
+            takes a library that is missing, or the disk is full.
+    """
+    openers = [find_opener(path) for path in paths]
+    jobs = zip(paths, openers, strict=True)
+    packed = [path for path, opener in jobs if opener]
+    if not packed:
+        return paths
+    if not index_path:
+        raise ValueError(
+            "Expected `index_path` for compressed shards: they have no random "
+            "access and are unpacked once, into a folder beside that file (or "
+            f"unpack them yourself). Received: index_path={index_path}, "
+            f"{len(packed)} compressed shards such as {packed[0]!r}"
+        )
+    folder = f"{os.fspath(index_path)}.unpacked"
+    progress = keras.utils.Progbar(
+        len(paths), verbose=verbose, unit_name="shard unpacked"
+    )
+    copies = []
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        jobs = threads.map(
+            lambda path, name, opener: unpack(path, name, opener, folder),
+            *(paths, names, openers),
+        )
+        for copy in jobs:
+            copies.append(copy)
+            progress.update(len(copies))
+    return copies
+
+
+def find_opener(path):
+    """Return what opens a compressed file, by its first bytes, or None."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(16)
+    except OSError:  # The scan counts it as unreadable.
+        return None
+    openers = {
+        GZIP: gzip.open,
+        BZIP2: bz2.open,
+        XZ: lzma.open,
+    }
+    for magic, opener in openers.items():
+        if magic.match(start):
+            return opener
+    return zstd_opener(path) if ZSTD.match(start) else None
+
+
+def zstd_opener(path):
+    """Return what opens a zstd file, from Python 3.14 or a package."""
+    for module in ("compression.zstd", "zstandard"):
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(module).open
+    raise ValueError(
+        "Expected Python 3.14 or the package zstandard (`pip install "
+        f"zstandard`) for shards packed with zstd. Received: {path!r}"
+    )
+
+
+def unpack(path, name, opener, folder):
+    """Return the path of a shard's copy, which is made if it is not there.
+
+    A shard that is not packed, for which there is no opener, is its own.
+    """
+    if opener is None:
+        return path
+    stat = os.stat(path)
+    prefix = f"{os.path.basename(name)[:64]}-{digest(name)}-"
+    stamp = digest(f"{stat.st_size} {stat.st_mtime_ns}")
+    os.makedirs(folder, exist_ok=True)
+    copies = [n for n in os.listdir(folder) if n.startswith(prefix)]
+    for copy in copies:
+        place = os.path.join(folder, copy)
+        if copy == f"{prefix}{stamp}-{os.path.getsize(place)}.tar":
+            return place
+    unfinished = os.path.join(folder, f"{prefix}{os.getpid()}.part")
+    try:
+        size = write_copy(path, opener, unfinished)
+        place = os.path.join(folder, f"{prefix}{stamp}-{size}.tar")
+        os.replace(unfinished, place)
+    except OSError as error:
+        raise ValueError(
+            f"Expected room to unpack {path!r} into {folder!r}, the folder "
+            f"beside `index_path`. Received: {error}"
+        ) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(unfinished)
+    for copy in set(copies) - {os.path.basename(place)}:
+        if copy.endswith(".tar"):
+            os.remove(os.path.join(folder, copy))
+    return place
+
+
+def digest(text):
+    """Return a short name for a text."""
+    data = text.encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(data, digest_size=6).hexdigest()
+
+
+def write_copy(path, opener, place):
+    """Unpack a shard as far as it goes, and return how many bytes came out."""
+    with open(place, "wb+") as copy, opener(path, "rb") as packed:
+        # Not `read`, which drops what it has when it comes upon a fault.
+        for data in iter(lambda: read_some(packed), b""):
+            copy.write(data or b"")
+            if data is None:
+                drop_end(copy)
+                break
+        copy.flush()
+        os.fsync(copy.fileno())
+        return copy.seek(0, os.SEEK_END)
+
+
+def read_some(packed):
+    """Return the next bytes, none at the end, None where it is broken."""
+    try:
+        return packed.read1(CHUNK)
+    except Exception:  # Each library has its own.
+        return None
+
+
+def drop_end(copy):
+    """Cut the blocks of zeros that end a tar, so that it counts as cut.
+
+    The stream broke, so that its check sum is not known to be right.
+    """
+    end = copy.seek(0, os.SEEK_END)
+    while end and end % BLOCK == 0:
+        copy.seek(end - BLOCK)
+        if any(copy.read(BLOCK)):
+            break
+        end -= BLOCK
+    copy.truncate(end)
