@@ -14,9 +14,9 @@ KINDS = "`.tar`, `.tar.gz`, `.tgz`, `.tar.bz2`, `.tar.xz` or `.tar.zst`"
 def find_shards(paths):
     """Return the tar files that paths, folders and patterns mean.
 
-    What exists by its very name is that; then stars and braces count. Of an
-    unpacked shard and its packed original beside it (`0.tar`, `0.tar.gz`) the
-    unpacked one is read.
+    What exists by its very name is that; then stars and braces count. Of files
+    that are one shard by their names (`0.tar`, `0.tar.gz`) one is read, the
+    unpacked if there is one.
 
     Raises:
         ValueError: A path or pattern means nothing, or one of the paths that
@@ -26,12 +26,10 @@ def find_shards(paths):
         paths = [paths]
     shards = [shard for path in paths for shard in shards_of(os.fspath(path))]
     shards = list(dict.fromkeys(os.path.abspath(shard) for shard in shards))
-    plain = {stem_of_shard(s) for s in shards if s.lower().endswith(".tar")}
-    return [
-        shard
-        for shard in shards
-        if shard.lower().endswith(".tar") or stem_of_shard(shard) not in plain
-    ]
+    # The sort is stable: of equals a `.tar` comes last and stays.
+    chosen = sorted(shards[::-1], key=lambda shard: shard.endswith(".tar"))
+    chosen = {unpacked_name(shard): shard for shard in chosen}
+    return [shard for shard in shards if chosen[unpacked_name(shard)] == shard]
 
 
 def shards_of(path):
@@ -68,10 +66,10 @@ def files_of(path):
     return sorted(glob.glob(path, recursive=True))
 
 
-def stem_of_shard(path):
-    """Return a shard's path without what says that it is one."""
+def unpacked_name(path):
+    """Return the path that a shard has, or would have, when it is unpacked."""
     match = SHARD.fullmatch(path)
-    return match[1] if match else path
+    return f"{match[1]}.tar" if match else path
 
 
 def shard_names(paths):

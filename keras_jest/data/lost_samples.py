@@ -1,5 +1,7 @@
 """Estimates how many samples are missing from shards beyond the bad ones."""
 
+import math
+
 
 def estimate_lost(scans):
     """Return about how many more samples each shard held than were counted.
@@ -42,10 +44,14 @@ def bytes_per_sample(scans):
 
 
 def lost_in_hole(hole, size):
-    """Return how many samples of `size` bytes a hole had beyond the counted."""
+    """Return how many samples of `size` bytes a hole had beyond the counted.
+
+    Of one that was torn apart and counted, half is taken to lie in the hole.
+    """
     if not size:
         return 0
-    return max(0, round(hole.num_bytes / size) - max(1, hole.counted))
+    torn = hole.counted / 2 if hole.counted else 1
+    return max(0, math.floor(hole.num_bytes / size - torn + 0.5))
 
 
 def mean_shard(scans, totals):

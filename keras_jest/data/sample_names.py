@@ -50,11 +50,14 @@ def images_of(group):
 
 
 def lost_keys(group):
-    """Return a key for each picture, or else caption, that a group has."""
-    plain = [group.members["txt"]] if "txt" in group.members else None
-    texts = plain or [m for e, m in group.members.items() if is_text(e)]
-    lost = images_of(group) or texts
-    return [stem_of(member.name) for member in lost] or [group.key]
+    """Return a key for each picture, or else caption, that a group has.
+
+    Pictures in parts of a sample count if they have captions of their own.
+    """
+    keys = [stem_of(member.name) for member in images_of(group)]
+    keys += sorted(paired_stems(group).difference(keys))
+    texts = [m for ending, m in group.members.items() if is_text(ending)]
+    return keys or [stem_of(text.name) for text in texts] or [group.key]
 
 
 def split_at_last_dot(group):

@@ -9,6 +9,7 @@ import importlib
 import lzma
 import os
 import re
+import time
 
 import keras
 
@@ -19,6 +20,7 @@ BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
 XZ = re.compile(rb"\xfd7zXZ\x00")
 ZSTD = re.compile(rb"\x28\xb5\x2f\xfd")
 CHUNK = 2**20
+LONGEST_PAUSE = 3600  # Seconds between two writes of one process.
 
 
 def unpack_shards(paths, names, index_path, verbose):
@@ -106,11 +108,14 @@ def unpack(path, name, opener, folder):
     prefix = f"{os.path.basename(name)[:64]}-{digest(name)}-"
     stamp = digest(f"{stat.st_size} {stat.st_mtime_ns}")
     os.makedirs(folder, exist_ok=True)
-    copies = [n for n in os.listdir(folder) if n.startswith(prefix)]
-    for copy in copies:
-        place = os.path.join(folder, copy)
-        if copy == f"{prefix}{stamp}-{os.path.getsize(place)}.tar":
-            return place
+    copies = {
+        copy.name: copy
+        for copy in os.scandir(folder)
+        if copy.name.startswith(prefix)
+    }
+    for copy in copies.values():
+        if copy.name == f"{prefix}{stamp}-{copy.stat().st_size}.tar":
+            return copy.path
     unfinished = os.path.join(folder, f"{prefix}{os.getpid()}.part")
     try:
         size = write_copy(path, opener, unfinished)
@@ -122,12 +127,23 @@ def unpack(path, name, opener, folder):
             f"beside `index_path`. Received: {error}"
         ) from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(unfinished)
-    for copy in set(copies) - {os.path.basename(place)}:
-        if copy.endswith(".tar"):
-            os.remove(os.path.join(folder, copy))
+        remove(unfinished)
+    for copy in copies.values():
+        if is_old(copy) and copy.path != place:
+            remove(copy.path)
     return place
+
+
+def is_old(copy):
+    """Return whether no process is at work on a file."""
+    is_part = copy.name.endswith(".part")
+    return not is_part or time.time() - copy.stat().st_mtime > LONGEST_PAUSE
+
+
+def remove(path):
+    """Remove a file if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path)
 
 
 def digest(text):

@@ -208,6 +208,21 @@ def test_an_index_is_kept_and_made_again_when_a_shard_changes(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["index.npz", "x.tar"]
 
 
+def test_an_index_of_another_version_is_made_anew(tmp_path):
+    path, index = write_tar(tmp_path / "x.tar", sample(0)), tmp_path / "i.npz"
+    shards(path, index_path=index)
+    with np.load(index) as arrays:
+        arrays = dict(arrays)
+    header = json.loads(arrays["header"].tobytes())
+    header["format"] = "keras_jest.data.TarShards 1"
+    del header["report"]
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), "uint8")
+    np.savez(index, **arrays)
+    assert len(shards(path, index_path=index)) == 1
+    with np.load(index) as arrays:
+        assert b"TarShards 2" in arrays["header"].tobytes()
+
+
 @pytest.mark.parametrize("pickled", [True, False])
 def test_another_file_as_index_is_neither_trusted_nor_lost(tmp_path, pickled):
     path = write_tar(tmp_path / "x.tar", sample(0))
