@@ -2,24 +2,26 @@
 
 import re
 
-# macOS, Synology and QNAP, Windows, Unix, Jupyter and version control; pax
-# headers that an old tar unpacked as files; WebDataset's own `__name__`.
-SYSTEM_FOLDER = re.compile(
+# Folders of macOS, Synology and QNAP, Windows, Unix, Jupyter and version
+# control, and of pax headers that an old tar unpacked as files.
+SYSTEM_FOLDERS = (
     r"__macosx|@eadir|@tmp|#recycle|#snapshot|\$recycle\.bin|recycler"
-    r"|system volume information|lost\+found|\.trash(es|-\d+)?"
-    r"|\.(appledouble|spotlight-v100|fseventsd|temporaryitems|@__thumb)"
-    r"|\.(thumbnails|ipynb_checkpoints|git|svn|hg)"
-    r"|__pycache__|paxheaders?(\.\d+)?|globalhead\.[\d.]+",
+    r"|system volume information|lost\+found|\.trash(?:es|-\d+)?"
+    r"|\.(?:appledouble|spotlight-v100|fseventsd|temporaryitems|@__thumb)"
+    r"|\.(?:thumbnails|ipynb_checkpoints|git|svn|hg)|__pycache__"
+    r"|paxheaders?(?:\.\d+)?"
+)
+SYSTEM_FILES = (
+    r"thumbs\.db|ehthumbs(?:_vista)?\.db|desktop\.ini|icon\r"
+    r"|pax_global_header"
+)
+# `__name__` is WebDataset's own. A folder with a leading dot hides nothing:
+# tars of `~/.cache/...` hold samples.
+FOREIGN = re.compile(
+    rf"(?:^|/)(?:(?P<system>(?:{SYSTEM_FOLDERS})/|(?:{SYSTEM_FILES})$"
+    r"|__[^/]+__(?:/|$))|(?P<hidden>\.[^./][^/]*$))",
     re.IGNORECASE,
 )
-SYSTEM_FILES = {
-    "thumbs.db",
-    "ehthumbs.db",
-    "ehthumbs_vista.db",
-    "desktop.ini",
-    "icon\r",
-    "pax_global_header",
-}
 NOTES = {
     "authors",
     "changelog",
@@ -78,17 +80,9 @@ SIDE_EXTENSIONS = {
 
 
 def foreign_kind(name):
-    """Return whether a member is `"hidden"`, of the `"system"`, or None.
-
-    A folder with a leading dot hides nothing: tars of `~/.cache/...` hold
-    samples.
-    """
-    *folders, base = name.removeprefix("./").split("/")
-    if any(map(SYSTEM_FOLDER.fullmatch, folders)):
-        return "system"
-    if base.lower() in SYSTEM_FILES or re.fullmatch(r"__.+__", base):
-        return "system"
-    return "hidden" if re.match(r"\.[^.]", base) else None
+    """Return whether a member is `"hidden"`, of the `"system"`, or None."""
+    match = FOREIGN.search(name)
+    return match and match.lastgroup
 
 
 def is_note(name):
