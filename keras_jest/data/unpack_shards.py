@@ -88,9 +88,18 @@ def find_opener(path):
 
 def zstd_opener(path):
     """Return what opens a zstd file, from Python 3.14 or a package."""
-    for module in ("compression.zstd", "zstandard"):
-        with contextlib.suppress(ImportError):
-            return importlib.import_module(module).open
+    with contextlib.suppress(ImportError):
+        return importlib.import_module("compression.zstd").open
+    with contextlib.suppress(ImportError):
+        decompressor = importlib.import_module("zstandard").ZstdDecompressor
+
+        def open_zstd(path, mode):
+            # Packers that work in parallel write many frames.
+            return decompressor().stream_reader(
+                open(path, mode), read_across_frames=True, closefd=True
+            )
+
+        return open_zstd
     raise ValueError(
         "Expected Python 3.14 or the package zstandard (`pip install "
         f"zstandard`) for shards packed with zstd. Received: {path!r}"

@@ -1,10 +1,15 @@
+import builtins
 import bz2
 import errno
 import gzip
+import importlib
 import lzma
 import os
 import pathlib
 import pickle
+import shutil
+import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -30,6 +35,7 @@ PACKERS = {
     # By its first bytes, whatever its name.
     ".tar": gzip.compress,
 }
+ZSTD = ("compression.zstd", "zstandard")
 NUM_SAMPLES = 12
 
 
@@ -144,13 +150,52 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
     assert list((tmp_path / "i.unpacked").iterdir()) == []
 
 
+@pytest.mark.parametrize("module", ZSTD)
+def test_zstd_is_read_by_what_is_there(tmp_path, monkeypatch, module):
+    tar = write_tar(tmp_path / "0", samples()).read_bytes()
+    path = tmp_path / "0.tar.zst"
+
+    class Zstandard:
+        """Of bytes that are only marked as packed."""
+
+        @staticmethod
+        def open(path, mode):
+            file = builtins.open(path, mode)
+            file.seek(4)
+            return file
+
+        class ZstdDecompressor:
+            def stream_reader(self, file, read_across_frames, closefd):
+                file.seek(4)
+                return file
+
+    path.write_bytes(b"\x28\xb5\x2f\xfd" + tar)
+    for name in ZSTD:
+        there = Zstandard if name == module else None
+        monkeypatch.setitem(sys.modules, name, there)
+    assert len(shards(path, tmp_path / "i")) == NUM_SAMPLES
+
+
+def test_zstd_packed_by_the_real_program(tmp_path):
+    if not shutil.which("zstd") or not any(map(has_module, ZSTD)):
+        pytest.skip("needs zstd and a module that reads it")
+    path = write_tar(tmp_path / "0.tar", samples())
+    subprocess.run(["zstd", "-q", "--rm", path], check=True)
+    assert len(shards(tmp_path, tmp_path / "i")) == NUM_SAMPLES
+
+
+def has_module(name):
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
 def test_zstd_without_its_library_is_told(tmp_path, monkeypatch):
     path = tmp_path / "0.tar.zst"
     path.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(600))
-
-    def missing(module):
-        raise ImportError(module)
-
-    monkeypatch.setattr(unpack_shards.importlib, "import_module", missing)
+    for name in ZSTD:
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ValueError, match="zstandard.*0.tar.zst"):
         shards(path, tmp_path / "index.npz")
