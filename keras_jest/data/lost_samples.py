@@ -38,15 +38,22 @@ def counted(scan):
 
 def bytes_per_sample(scans):
     """Return the mean size in a tar of the samples found, or 0."""
-    found = [len(s.samples) + sum(bool(b.key) for b in s.bad) for s in scans]
     covered = sum(scan.covered for scan in scans)
-    return covered / sum(found) if sum(found) else 0
+    found = sum(num_covered(scan) for scan in scans)
+    return covered / found if found else 0
+
+
+def num_covered(scan):
+    """Return how many samples lie in the covered bytes, of torn ones half."""
+    torn = sum(hole.counted for hole in scan.holes)
+    named = sum(1 for sample in scan.bad if sample.key)
+    return len(scan.samples) + named - torn / 2
 
 
 def lost_in_hole(hole, size):
     """Return how many samples of `size` bytes a hole had beyond the counted.
 
-    Of one that was torn apart and counted, half is taken to lie in the hole.
+    Of one that it tore apart, which is counted, half is taken to lie in it.
     """
     if not size:
         return 0
