@@ -13,7 +13,7 @@ import time
 
 import keras
 
-from keras_jest.data.tar_members import BLOCK
+from keras_jest.data.tar_members import padded
 
 GZIP = re.compile(rb"\x1f\x8b\x08")
 BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
@@ -184,14 +184,11 @@ def read_some(packed):
 
 
 def drop_end(copy):
-    """Cut the blocks of zeros that end a tar, so that it counts as cut.
+    """Cut off the zeros that end a tar, so that it counts as cut.
 
     The stream broke, so that its check sum is not known to be right.
     """
     end = copy.seek(0, os.SEEK_END)
-    while end and end % BLOCK == 0:
-        copy.seek(end - BLOCK)
-        if any(copy.read(BLOCK)):
-            break
-        end -= BLOCK
-    copy.truncate(end)
+    start = copy.seek(max(0, end - CHUNK))
+    used = start + len(copy.read().rstrip(b"\0"))
+    copy.truncate(min(end, padded(used)))
