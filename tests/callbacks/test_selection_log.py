@@ -42,7 +42,7 @@ def pool():
     return {"images": images, "token_ids": texts, "key": keys}
 
 
-@pytest.mark.parametrize("steps_at_a_time", [1, 7, 1000])
+@pytest.mark.parametrize("steps_at_a_time", [1, 3])
 def test_rows_keys_and_scores(pool, tmp_path, steps_at_a_time):
     model = make_model(selection=IndependentSelection(0.5, gain=float("inf")))
     log = SelectionLog(tmp_path / "log.parquet", steps_at_a_time)
@@ -97,6 +97,7 @@ def test_an_older_file_is_replaced_by_a_complete_one_only(pool, tmp_path):
     assert sorted(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("steps_at_a_time", [1, 2, 100])
 def test_what_is_written_is_at_most_some_steps_short(
     pool, tmp_path, steps_at_a_time
@@ -117,6 +118,7 @@ def test_what_is_written_is_at_most_some_steps_short(
     assert len(recorded_rows(path, pool["key"])) == 9
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("is_full", [False, True])
 def test_a_fit_without_a_step_leaves_all_as_it_was(pool, tmp_path, is_full):
     path = tmp_path / "log.parquet"
@@ -128,6 +130,7 @@ def test_a_fit_without_a_step_leaves_all_as_it_was(pool, tmp_path, is_full):
     )
 
 
+@pytest.mark.once
 def test_a_path_that_cannot_be_written_is_an_error_at_once(pool, tmp_path):
     for path in (tmp_path / "none" / "log.parquet", tmp_path):
         with pytest.raises(ValueError, match="path of a file, in a folder"):
