@@ -43,9 +43,9 @@ class SelectionLog(keras.callbacks.Callback):
     Args:
         path: str or path of the file. One run at a time: where another
             process is writing its log, `fit` is refused (not on Windows).
-        steps_at_a_time: int. So many steps are gathered before they are
-            fetched from the device and written, fewer if they have more than
-            a million rows. A kill loses at most these.
+        steps_at_a_time: int. After the first, so many steps are gathered
+            before they are fetched from the device and written, fewer if they
+            have more than a million rows. A kill loses at most these.
 
     `step` is `model.optimizer.iterations` before the first step of a new log,
     and counts from there.
@@ -131,6 +131,7 @@ class SelectionLog(keras.callbacks.Callback):
             Dict for JSON: `step`, the number of the next step, and
             `first_step`, that of the first one of this `fit`.
         """
+        self._begin()
         self._flush()
         self._log.sync()
         return {"first_step": self._first_step, "step": self._step}
@@ -166,8 +167,11 @@ class SelectionLog(keras.callbacks.Callback):
         self._waiting.append((self._step, chosen))
         self._num_waiting += chosen["picks"].shape[0]
         self._step += 1
+        num_steps = self._step - self._first_step
         if (
-            len(self._waiting) >= self.steps_at_a_time
+            # With the first step, what is on disk of later ones is void.
+            num_steps == 1
+            or num_steps % self.steps_at_a_time == 0
             or self._num_waiting >= MOST_ROWS
         ):
             self._flush()

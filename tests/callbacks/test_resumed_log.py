@@ -168,6 +168,32 @@ def test_states_are_on_disk_when_they_are_told(tmp_path, never_stopped):
 
 
 @pytest.mark.once
+def test_what_a_kill_undid_is_never_taken_for_what_came_after(tmp_path):
+    """Killed again before its log was written, but after a state was saved."""
+    path, states = tmp_path / "log.parquet", {}
+
+    class Save(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            step = int(self.model.optimizer.iterations)
+            states[step] = tmp_path / f"{step}.weights.h5"
+            self.model.save_weights(states[step])
+
+    def restored(step):
+        model = make_model()
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(states[step])
+        return model
+
+    with pytest.raises(KeyboardInterrupt):
+        fit([SelectionLog(path, 1), Save(), StopAt(8)])
+    with pytest.raises(KeyboardInterrupt):
+        fit([SelectionLog(path), Save(), StopAt(3)], restored(4))
+    with pytest.warns(UserWarning, match="holds 5 steps"):
+        fit([SelectionLog(path)], restored(7), epochs=1)
+    assert np.unique(parquet.read_table(path)["step"]).tolist() == [7, 8, 9]
+
+
+@pytest.mark.once
 def test_a_log_that_lacked_only_its_end_is_completed(tmp_path, never_stopped):
     """A kill after the last step: the resumed run has no step to make."""
     path = tmp_path / "log.parquet"
