@@ -1,0 +1,49 @@
+"""Checks what the members of a sample hold: caption, JSON and picture."""
+
+import json
+
+from keras_jest.data.decode_image import TooManyPixels
+from keras_jest.data.decode_image import load_image
+from keras_jest.data.tar_members import read_at
+
+MAX_JSON_BYTES = 2**20
+
+
+class Fault(Exception):
+    """Ends the check of a sample; its text is the kind of fault."""
+
+
+def check_text(file, member, max_caption_bytes):
+    """Raise unless the member is a caption: some text in UTF-8."""
+    if member.size > max_caption_bytes:
+        raise Fault("caption_too_long")
+    try:
+        text = read_at(file, member.offset, member.size).decode("utf-8")
+    except UnicodeDecodeError:
+        raise Fault("caption_not_utf8") from None
+    if not text.strip():
+        raise Fault("empty_caption")
+
+
+def check_json(file, member):
+    """Raise unless the member is a JSON object, if there is one."""
+    if member is None:
+        return
+    if member.size > MAX_JSON_BYTES:
+        raise Fault("json_too_long")
+    try:
+        fields = json.loads(read_at(file, member.offset, member.size))
+    except (ValueError, RecursionError):
+        raise Fault("bad_json") from None
+    if not isinstance(fields, dict):
+        raise Fault("bad_json")
+
+
+def check_image(file, member, max_pixels):
+    """Raise unless the member is a picture that decodes to its end."""
+    try:
+        load_image(read_at(file, member.offset, member.size), max_pixels)
+    except TooManyPixels:
+        raise Fault("too_many_pixels") from None
+    except ValueError:
+        raise Fault("undecodable_image") from None
