@@ -2,6 +2,8 @@
 
 import json
 
+from keras_jest.data.caption import is_blank
+from keras_jest.data.caption import read_caption
 from keras_jest.data.decode_image import TooManyPixels
 from keras_jest.data.decode_image import load_image
 from keras_jest.data.tar_members import read_at
@@ -18,10 +20,10 @@ def check_text(file, member, max_caption_bytes):
     if member.size > max_caption_bytes:
         raise Fault("caption_too_long")
     try:
-        text = read_at(file, member.offset, member.size).decode("utf-8")
-    except UnicodeDecodeError:
+        text = read_caption(read_at(file, member.offset, member.size))
+    except ValueError:
         raise Fault("caption_not_utf8") from None
-    if not text.strip():
+    if is_blank(text):
         raise Fault("empty_caption")
 
 

@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.data.caption import strip_caption
 from keras_jest.data.decode_image import decode_image
 from keras_jest.data.record_key import record_key
 from keras_jest.data.require import require
@@ -144,7 +145,7 @@ class Example:
         try:
             return {
                 "images": decode_image(record["image"], self.image_size),
-                "token_ids": self.tokenizer([record["text"]])[0],
+                "token_ids": self.tokenizer([strip_caption(record["text"])])[0],
                 "key": record_key(record["key"], record.get("shard", "")),
             }
         except ValueError as error:

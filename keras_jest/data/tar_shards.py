@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.data.caption import read_caption
 from keras_jest.data.decode_image import MAX_PIXELS
 from keras_jest.data.record_key import record_key
 from keras_jest.data.shard_index import ShardIndex
@@ -120,8 +121,9 @@ class TarShards:
 
         Returns:
             A dict of `"image"` (bytes, the file as it lies in the shard),
-            `"text"` (str, without white space around it), `"json"` (dict,
-            empty if there is none), `"key"` (str) and `"shard"` (str).
+            `"text"` (str, without white space or a byte order mark around
+            it), `"json"` (dict, empty if there is none), `"key"` (str) and
+            `"shard"` (str).
         """
         number = range(len(self))[operator.index(number)]
         shard = self._index.shards[number]
@@ -129,7 +131,7 @@ class TarShards:
             image, text, fields = self._read(shard, self._index.spans[number])
             return {
                 "image": image,
-                "text": text.decode("utf-8").strip(),
+                "text": read_caption(text),
                 "json": json.loads(fields or b"{}"),
                 "key": self._index.key(number),
                 "shard": self._names[shard],
