@@ -4,11 +4,15 @@ import json
 
 from keras_jest.data.caption import is_blank
 from keras_jest.data.caption import read_caption
+from keras_jest.data.decode_image import MEMORY
 from keras_jest.data.decode_image import TooManyPixels
-from keras_jest.data.decode_image import load_image
+from keras_jest.data.decode_image import check_picture
+from keras_jest.data.spans_file import spans_file
 from keras_jest.data.tar_members import read_at
 
 MAX_JSON_BYTES = 2**20
+# An empty list of 3 characters is an object of 64 bytes.
+JSON_BYTES_PER_BYTE = 32
 
 
 class Fault(Exception):
@@ -34,17 +38,21 @@ def check_json(file, member):
     if member.size > MAX_JSON_BYTES:
         raise Fault("json_too_long")
     try:
-        fields = json.loads(read_at(file, member.offset, member.size))
+        with MEMORY.hold(member.size * JSON_BYTES_PER_BYTE):
+            fields = json.loads(read_at(file, member.offset, member.size))
     except (ValueError, RecursionError):
         raise Fault("bad_json") from None
     if not isinstance(fields, dict):
         raise Fault("bad_json")
 
 
-def check_image(file, member, max_pixels):
+def check_image(file, member, max_image_bytes, max_pixels):
     """Raise unless the member is a picture that decodes to its end."""
+    if member.size > max_image_bytes:
+        raise Fault("image_too_large")
     try:
-        load_image(read_at(file, member.offset, member.size), max_pixels)
+        picture = spans_file(file, [(member.offset, member.size)])
+        check_picture(picture, member.size, max_pixels)
     except TooManyPixels:
         raise Fault("too_many_pixels") from None
     except ValueError:

@@ -2,75 +2,119 @@
 
 import contextlib
 import io
+import math
 
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.data.image_header import BYTES_PER_PIXEL
+from keras_jest.data.image_header import MAX_SIDE
+from keras_jest.data.image_header import read_header
+from keras_jest.data.memory_budget import MemoryBudget
+from keras_jest.data.orientation import read_orientation
+from keras_jest.data.orientation import upright_rows
+from keras_jest.data.orientation import upright_size
 from keras_jest.data.require import require
+from keras_jest.data.spans_file import spans_file
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-MAX_PIXELS = 2**26
+MAX_IMAGE_BYTES = 2**26
+MAX_PIXELS = 3 * 2**24
+# Larger ones are decoded reduced, and turned and resized in strips.
+LARGE_PIXELS = 2**22
+STRIP_PIXELS = 2**19
+# For what is small or does not grow with the picture.
+WORK_BYTES = 2**23
+MEMORY = MemoryBudget(BYTES_PER_PIXEL * MAX_PIXELS + WORK_BYTES)
 
 
 @keras_jest_export("keras_jest.data.decode_image")
 def decode_image(image, image_size, max_pixels=MAX_PIXELS):
     """Decode a picture and resize it to a square.
 
-    Bilinear with antialiasing and without regard to the aspect, as SigLIP
-    does. Transparent parts become white, and the picture is turned upright if
-    its EXIF data say how.
+        Bilinear with antialiasing and without regard to the aspect, as SigLIP
+        does. Transparent parts become white, and the picture is turned upright if
+        its EXIF data say how.
+
+        Threads may call it at the same time. All pictures that a process decodes
+        at a time take at most 200 MiB: large ones wait for each other. JPEGs of
+        more than 4,194,304 pixels are decoded at 1/2, 1/4 or 1/8 of their size, to
+        at least twice `image_size`; that changes a value by 1 or 2 of 255 in the
+        mean.
+
+        Args:
+            image: bytes. A JPEG, PNG or WebP file.
+            image_size: int. Side of the square, in pixels.
+            max_pixels: int, 50,331,648 by default. A picture that claims more is
+                not decoded, nor one that takes more than 4 bytes for each of them,
+                and 8 MiB, to decode: 200 MiB by default. WebP takes 16 bytes a
+                pixel, progressive JPEG 3 to 8, others 4 or fewer. More than twice
+                Pillow's own `PIL.Image.MAX_IMAGE_PIXELS` are never decoded.
+
+        Returns:
+            An array of shape `(image_size, image_size, 3)`, uint8, RGB.
+
+        Raises:
+            ValueError: The bytes are no such picture, are cut short, claim more
+                than `max_pixels`, or a side of more than 65,535.
+
+        Example:
+
+        ```python
+        import io
+    import math
+        from PIL import Image
+        from keras_jest.data import decode_image
+
+        file = io.BytesIO()
+        Image.new("RGB", (30, 20), "red").save(file, "PNG")
+        decode_image(file.getvalue(), image_size=16).shape  # (16, 16, 3)
+        ```
+
+        Source: SigLIP's preprocessing, https://arxiv.org/abs/2303.15343.
+    """
+    file = io.BytesIO(image)
+    with decoding_errors(len(image)):
+        header = check_header(file, len(image), max_pixels)
+        scale = reduction(header, image_size, max_pixels)
+        orientation = read_orientation(file, header.orientations)
+        needed = header.decoded_bytes(scale) + copied_bytes(header)
+        with MEMORY.hold(needed), opened(file, header, scale) as picture:
+            return np.asarray(as_square(picture, orientation, image_size))
+
+
+def check_picture(file, num_bytes, max_pixels):
+    """Raise unless a file can be decoded to its last pixel.
+
+    As `decode_image` does, but it reads the file bit by bit, and where the
+    format allows it decodes at the least size: a cut is found all the same.
 
     Args:
-        image: bytes. A JPEG, PNG or WebP file.
-        image_size: int. Side of the square, in pixels.
-        max_pixels: int. A picture that claims more is not decoded. Pillow's
-            own limit, `PIL.Image.MAX_IMAGE_PIXELS`, holds too.
-
-    Returns:
-        An array of shape `(image_size, image_size, 3)`, uint8, RGB.
-
-    Raises:
-        ValueError: The bytes are no such picture, are cut short, or claim
-            more than `max_pixels`.
-
-    Example:
-
-    ```python
-    import io
-    from PIL import Image
-    from keras_jest.data import decode_image
-
-    file = io.BytesIO()
-    Image.new("RGB", (30, 20), "red").save(file, "PNG")
-    decode_image(file.getvalue(), image_size=16).shape  # (16, 16, 3)
-    ```
-
-    Source: SigLIP's preprocessing, https://arxiv.org/abs/2303.15343.
+        file: A binary file that can seek.
+        num_bytes: int. Its size.
+        max_pixels: int. More are an error.
     """
-    Image = require("PIL.Image")
-    upright = load_image(image, max_pixels)
-    square = upright.resize((image_size, image_size), Image.Resampling.BILINEAR)
-    return np.asarray(square)
+    with decoding_errors(num_bytes):
+        header = check_header(file, num_bytes, max_pixels)
+        scale = header.scales[-1]
+        with MEMORY.hold(header.decoded_bytes(scale)):
+            with opened(file, header, scale):
+                pass
 
 
-def load_image(image, max_pixels):
-    """Return a picture as a `PIL.Image` in RGB, all pixels decoded."""
+@contextlib.contextmanager
+def decoding_errors(num_bytes):
+    """Turn what broken bytes raise, a dozen types in Pillow, to one."""
     Image = require("PIL.Image")
     try:
-        # The formats are named, or Pillow would try dozens of decoders.
-        with Image.open(io.BytesIO(image), formats=FORMATS) as opened:
-            check_dimensions(opened.size, max_pixels)
-            opened.load()
-            turn_upright(opened)
-            return as_rgb(opened)
+        yield
+    except (TooManyPixels, MemoryError):
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
         raise TooManyPixels(str(e)) from e
-    except TooManyPixels:
-        raise
-    except Exception as e:  # Broken bytes raise a dozen types in Pillow.
+    except Exception as e:
         raise ValueError(
             "Expected the bytes of a JPEG, PNG or WebP picture. Received: "
-            f"{len(image)} bytes that cannot be decoded "
+            f"{num_bytes} bytes that cannot be decoded "
             f"({type(e).__name__}: {e})."
         ) from e
 
@@ -79,22 +123,89 @@ class TooManyPixels(ValueError):
     """A picture claims more pixels than it may have."""
 
 
-def check_dimensions(size, max_pixels):
-    """Raise unless a picture of that width and height may be decoded."""
-    width, height = size
-    if width * height > max_pixels:
+def check_header(file, num_bytes, max_pixels):
+    """Return the header of a file; raise unless it may be decoded."""
+    header = read_header(file, num_bytes)
+    width, height = header.size
+    if width * height > max_pixels or max(width, height) > MAX_SIDE:
         raise TooManyPixels(
-            f"Expected a picture of at most max_pixels={max_pixels} pixels. "
-            f"Received: one that claims {width} x {height}."
+            f"Expected a picture of at most max_pixels={max_pixels} pixels "
+            f"and a side of at most {MAX_SIDE}. Received: one that claims "
+            f"{width} x {height}."
         )
+    if header.decoded_bytes(header.scales[-1]) > most_bytes(max_pixels):
+        raise TooManyPixels(
+            "Expected a picture that takes at most 4 bytes for each of "
+            f"max_pixels={max_pixels} pixels to decode. Received: a "
+            f"{header.format} that claims {width} x {height} and takes "
+            f"{header.decoded_bytes(header.scales[-1])}."
+        )
+    return header
 
 
-def turn_upright(image):
-    """Turn the picture as its EXIF orientation says, if that is sound."""
-    ImageOps = require("PIL.ImageOps")
-    # Broken metadata do not make the pixels worse.
-    with contextlib.suppress(Exception):
-        ImageOps.exif_transpose(image, in_place=True)
+def most_bytes(max_pixels):
+    """Return how much memory one picture may take."""
+    return BYTES_PER_PIXEL * max_pixels + WORK_BYTES
+
+
+def reduction(header, image_size, max_pixels):
+    """Return by how much to reduce a picture already when it is decoded.
+
+    Only large ones are, and keep twice the pixels that are asked for, unless
+    they would take too much memory.
+    """
+    width, height = header.size
+    if width * height <= LARGE_PIXELS:
+        return 1
+    most = most_bytes(max_pixels)
+    fits = [s for s in header.scales if header.decoded_bytes(s) <= most]
+    sharp = [s for s in fits if min(width, height) // s >= 2 * image_size]
+    return max(sharp) if sharp else min(fits)
+
+
+@contextlib.contextmanager
+def opened(file, header, scale):
+    """Give the `PIL.Image` of a file, all its pixels decoded."""
+    Image = require("PIL.Image")
+    # Without metadata it is the file itself, which is quicker to read.
+    whole = len(header.spans) == 1
+    pixels = file if whole else spans_file(file, header.spans)
+    # The format is named, or Pillow would try dozens of decoders.
+    with Image.open(pixels, formats=[header.format]) as image:
+        if image.size != header.size:
+            raise ValueError(f"two sizes, {header.size} and {image.size}")
+        if scale > 1:
+            # Pillow takes the largest scale that leaves this size or more.
+            image.draft(None, [max(side // scale, 1) for side in image.size])
+        image.load()
+        yield image
+
+
+def copied_bytes(header):
+    """Return how much memory the copies on the way to a square take."""
+    num_pixels = math.prod(header.size)
+    if num_pixels > LARGE_PIXELS:
+        num_pixels = STRIP_PIXELS
+    copies = 1 if header.format == "JPEG" else 5
+    return copies * BYTES_PER_PIXEL * num_pixels
+
+
+def as_square(image, orientation, image_size):
+    """Return a picture upright, in RGB and resized."""
+    Image = require("PIL.Image")
+    bilinear = Image.Resampling.BILINEAR
+    width, height = upright_size(image.size, orientation)
+    if width * height <= LARGE_PIXELS:
+        whole = as_rgb(upright_rows(image, orientation, 0, height))
+        return whole.resize((image_size, image_size), bilinear)
+    narrow = Image.new("RGB", (image_size, height))
+    num_rows = max(STRIP_PIXELS // width, 1)
+    for top in range(0, height, num_rows):
+        bottom = min(top + num_rows, height)
+        strip = as_rgb(upright_rows(image, orientation, top, bottom))
+        strip = strip.resize((image_size, bottom - top), bilinear)
+        narrow.paste(strip, (0, top))
+    return narrow.resize((image_size, image_size), bilinear)
 
 
 def as_rgb(image):

@@ -31,7 +31,7 @@ class BadSample(NamedTuple):
     key: str
 
 
-def scan_shard(path, shard, max_pixels, max_caption_bytes):
+def scan_shard(path, shard, max_pixels, max_caption_bytes, max_image_bytes):
     """Check every sample of a tar file, down to the last pixel.
 
     Args:
@@ -39,6 +39,7 @@ def scan_shard(path, shard, max_pixels, max_caption_bytes):
         shard: str. Its name in the report.
         max_pixels: int. More make a picture bad.
         max_caption_bytes: int. More make a caption bad.
+        max_image_bytes: int. More make a picture bad, unread.
 
     Returns:
         A tuple `(samples, bad)` of a list of `Sample`s and a list of
@@ -53,7 +54,7 @@ def scan_shard(path, shard, max_pixels, max_caption_bytes):
                     sample = as_sample(key, group, seen)
                     check_text(file, sample.text, max_caption_bytes)
                     check_json(file, sample.json)
-                    check_image(file, sample.image, max_pixels)
+                    check_image(file, sample.image, max_image_bytes, max_pixels)
                     samples.append(sample)
                 except Fault as fault:
                     bad.append(BadSample(str(fault), shard, key))

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.caption import read_caption
+from keras_jest.data.decode_image import MAX_IMAGE_BYTES
 from keras_jest.data.decode_image import MAX_PIXELS
 from keras_jest.data.record_key import record_key
 from keras_jest.data.shard_index import ShardIndex
@@ -37,14 +38,16 @@ class TarShards:
     caption, JSON, and the picture decoded to its last pixel. So the length is
     known and true, and no record can turn out to be bad (and be lost in a
     worker process) during training. It costs about what decoding the pool
-    once costs; with an `index_path` it is paid once.
+    once costs; with an `index_path` it is paid once. Large pictures wait for
+    each other: the memory of all that are decoded at a time is at most 200
+    MiB in a process, however many threads scan.
 
     What is bad is skipped and listed in `bad`, with a warning. The kinds:
     `unreadable_shard`, `truncated_shard`, `broken_header`, `zeroed_blocks` (a
     hole), `link`, `not_a_file`, `unsafe_name` (an absolute path or `..`),
     `not_a_sample`, `duplicate_key` (in the shard; the first is kept),
     `missing_image`, `several_images`, `undecodable_image`,
-    `too_many_pixels`, `missing_caption`, `empty_caption`,
+    `image_too_large`, `too_many_pixels`, `missing_caption`, `empty_caption`,
     `caption_not_utf8`, `caption_too_long`, `bad_json`, `json_too_long`. A
     shard that ends too early counts once: nobody knows how many samples it
     had.
@@ -55,13 +58,17 @@ class TarShards:
         max_bad_share: float in [0, 1]. More bad samples than this share are
             an error. The default bears some rot in a few shards and stops at
             shards of another layout.
-        max_pixels: int. A picture whose header claims more is bad, and no
-            memory is taken for its pixels.
+        max_pixels: int, 50,331,648 by default. A picture whose header claims
+            more is bad, and no memory is taken for its pixels; so is one that
+            takes more than 4 bytes for each of `max_pixels`, and 8 MiB, to
+            decode: 200 MiB by default (see `decode_image`).
         max_caption_bytes: int. A longer caption is bad.
         index_path: str or path of a file (`.npz`, no pickle) that keeps the
             index. It is made if missing and made again if a shard's size or
             time or one of the limits has changed.
         verbose: 0 or 1. Whether to show a progress bar over the shards.
+        max_image_bytes: int, 64 MiB by default. A longer picture file is bad,
+            and is not read.
 
     Raises:
         ValueError: No shard was found, or more than `max_bad_share` is bad.
@@ -95,6 +102,7 @@ class TarShards:
         max_caption_bytes=2**14,
         index_path=None,
         verbose=1,
+        max_image_bytes=MAX_IMAGE_BYTES,
     ):
         if not 0 <= max_bad_share <= 1:
             raise ValueError(
@@ -103,7 +111,7 @@ class TarShards:
             )
         self._paths = find_shards(paths)
         self._names = shard_names(self._paths)
-        limits = (max_pixels, max_caption_bytes)
+        limits = (max_pixels, max_caption_bytes, max_image_bytes)
         stamp = index_stamp(self._paths, self._names, limits)
         index = ShardIndex.load(index_path, stamp) if index_path else None
         if index is None:
