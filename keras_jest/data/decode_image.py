@@ -12,8 +12,7 @@ from keras_jest.data.image_header import MAX_SIDE
 from keras_jest.data.image_header import read_header
 from keras_jest.data.memory_budget import MemoryBudget
 from keras_jest.data.orientation import read_orientation
-from keras_jest.data.orientation import upright_rows
-from keras_jest.data.orientation import upright_size
+from keras_jest.data.orientation import upright
 from keras_jest.data.require import require
 from keras_jest.data.spans_file import spans_file
 
@@ -31,46 +30,45 @@ MEMORY = MemoryBudget(BYTES_PER_PIXEL * MAX_PIXELS + WORK_BYTES)
 def decode_image(image, image_size, max_pixels=MAX_PIXELS):
     """Decode a picture and resize it to a square.
 
-        Bilinear with antialiasing and without regard to the aspect, as SigLIP
-        does. Transparent parts become white, and the picture is turned upright if
-        its EXIF data say how.
+    Bilinear with antialiasing and without regard to the aspect, as SigLIP
+    does. Transparent parts become white, and the picture is turned upright if
+    its EXIF data say how.
 
-        Threads may call it at the same time. All pictures that a process decodes
-        at a time take at most 200 MiB: large ones wait for each other. JPEGs of
-        more than 4,194,304 pixels are decoded at 1/2, 1/4 or 1/8 of their size, to
-        at least twice `image_size`; that changes a value by 1 or 2 of 255 in the
-        mean.
+    Threads may call it at the same time. All pictures that a process decodes
+    at a time take at most 200 MiB: large ones wait for each other. JPEGs of
+    more than 4,194,304 pixels are decoded at 1/2, 1/4 or 1/8 of their size,
+    to at least twice `image_size`: values change by about 1 of 255 in the
+    mean, by up to 9 in noise.
 
-        Args:
-            image: bytes. A JPEG, PNG or WebP file.
-            image_size: int. Side of the square, in pixels.
-            max_pixels: int, 50,331,648 by default. A picture that claims more is
-                not decoded, nor one that takes more than 4 bytes for each of them,
-                and 8 MiB, to decode: 200 MiB by default. WebP takes 16 bytes a
-                pixel, progressive JPEG 3 to 8, others 4 or fewer. More than twice
-                Pillow's own `PIL.Image.MAX_IMAGE_PIXELS` are never decoded.
+    Args:
+        image: bytes. A JPEG, PNG or WebP file.
+        image_size: int. Side of the square, in pixels.
+        max_pixels: int, 50,331,648 by default. A picture that claims more is
+            not decoded, nor one that takes more than 4 bytes for each of
+            `max_pixels`, and 8 MiB, to decode: 200 MiB by default. WebP takes
+            16 bytes a pixel, progressive JPEG 3 to 8, others at most 4.
+            Pillow's own limit, `PIL.Image.MAX_IMAGE_PIXELS`, holds too.
 
-        Returns:
-            An array of shape `(image_size, image_size, 3)`, uint8, RGB.
+    Returns:
+        An array of shape `(image_size, image_size, 3)`, uint8, RGB.
 
-        Raises:
-            ValueError: The bytes are no such picture, are cut short, claim more
-                than `max_pixels`, or a side of more than 65,535.
+    Raises:
+        ValueError: The bytes are no such picture, are cut short, claim more
+            than `max_pixels`, or a side of more than 65,535.
 
-        Example:
+    Example:
 
-        ```python
-        import io
-    import math
-        from PIL import Image
-        from keras_jest.data import decode_image
+    ```python
+    import io
+    from PIL import Image
+    from keras_jest.data import decode_image
 
-        file = io.BytesIO()
-        Image.new("RGB", (30, 20), "red").save(file, "PNG")
-        decode_image(file.getvalue(), image_size=16).shape  # (16, 16, 3)
-        ```
+    file = io.BytesIO()
+    Image.new("RGB", (30, 20), "red").save(file, "PNG")
+    decode_image(file.getvalue(), image_size=16).shape  # (16, 16, 3)
+    ```
 
-        Source: SigLIP's preprocessing, https://arxiv.org/abs/2303.15343.
+    Source: SigLIP's preprocessing, https://arxiv.org/abs/2303.15343.
     """
     file = io.BytesIO(image)
     with decoding_errors(len(image)):
@@ -79,7 +77,12 @@ def decode_image(image, image_size, max_pixels=MAX_PIXELS):
         orientation = read_orientation(file, header.orientations)
         needed = header.decoded_bytes(scale) + copied_bytes(header)
         with MEMORY.hold(needed), opened(file, header, scale) as picture:
-            return np.asarray(as_square(picture, orientation, image_size))
+            if math.prod(header.size) <= LARGE_PIXELS:
+                square = as_square(picture, orientation, image_size)
+            else:
+                size = [side / scale for side in header.size]
+                square = large_as_square(picture, size, orientation, image_size)
+            return np.asarray(square)
 
 
 def check_picture(file, num_bytes, max_pixels):
@@ -193,19 +196,36 @@ def copied_bytes(header):
 def as_square(image, orientation, image_size):
     """Return a picture upright, in RGB and resized."""
     Image = require("PIL.Image")
+    whole = as_rgb(upright(image, orientation))
+    return whole.resize((image_size, image_size), Image.Resampling.BILINEAR)
+
+
+def large_as_square(image, size, orientation, image_size):
+    """Do the same without a second copy of the whole picture.
+
+    Lines are resized strip by strip, columns then, and the square is turned.
+
+    Args:
+        image: `PIL.Image`.
+        size: tuple of float. How much of it the picture is: its last column
+            or row may be filled up where it was decoded reduced.
+        orientation: int, 1 to 8.
+        image_size: int.
+    """
+    Image = require("PIL.Image")
     bilinear = Image.Resampling.BILINEAR
-    width, height = upright_size(image.size, orientation)
-    if width * height <= LARGE_PIXELS:
-        whole = as_rgb(upright_rows(image, orientation, 0, height))
-        return whole.resize((image_size, image_size), bilinear)
-    narrow = Image.new("RGB", (image_size, height))
-    num_rows = max(STRIP_PIXELS // width, 1)
-    for top in range(0, height, num_rows):
-        bottom = min(top + num_rows, height)
-        strip = as_rgb(upright_rows(image, orientation, top, bottom))
-        strip = strip.resize((image_size, bottom - top), bilinear)
+    width, height = size
+    narrow = Image.new("RGB", (image_size, image.height))
+    num_rows = max(STRIP_PIXELS // image.width, 1)
+    for top in range(0, image.height, num_rows):
+        bottom = min(top + num_rows, image.height)
+        strip = as_rgb(image.crop((0, top, image.width, bottom)))
+        box = (0, 0, width, bottom - top)
+        strip = strip.resize((image_size, bottom - top), bilinear, box)
         narrow.paste(strip, (0, top))
-    return narrow.resize((image_size, image_size), bilinear)
+    square = (image_size, image_size)
+    square = narrow.resize(square, bilinear, (0, 0, image_size, height))
+    return upright(square, orientation)
 
 
 def as_rgb(image):

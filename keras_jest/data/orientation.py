@@ -103,21 +103,9 @@ READERS = {
 }
 
 
-def upright_size(size, orientation):
-    """Return width and height of a picture once it is upright."""
-    return size[::-1] if orientation >= 5 else size
-
-
-def upright_rows(image, orientation, top, bottom):
-    """Return some rows of the upright picture, without turning all of it."""
-    Image = require("PIL.Image")
-    width, height = upright_size(image.size, orientation)
-    if orientation in (3, 4, 7, 8):
-        top, bottom = height - bottom, height - top
-    box = (0, top, width, bottom)
-    if orientation >= 5:
-        box = (top, 0, bottom, width)
-    rows = image if box == (0, 0, *image.size) else image.crop(box)
+def upright(image, orientation):
+    """Return a `PIL.Image` turned upright."""
     if orientation == 1:
-        return rows
-    return rows.transpose(Image.Transpose[TRANSPOSES[orientation]])
+        return image
+    Image = require("PIL.Image")
+    return image.transpose(Image.Transpose[TRANSPOSES[orientation]])

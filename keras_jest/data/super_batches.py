@@ -9,6 +9,7 @@ from keras_jest.data.caption import strip_caption
 from keras_jest.data.decode_image import decode_image
 from keras_jest.data.record_key import record_key
 from keras_jest.data.require import require
+from keras_jest.data.short_name import short_name
 
 PART_SIZE = 32
 PARTS_AHEAD = 16
@@ -150,8 +151,8 @@ class Example:
             }
         except ValueError as error:
             raise ValueError(
-                f"The record {record['key']!r} of shard "
-                f"{record.get('shard', '')!r} is bad: {error}"
+                f"The record {short_name(record['key'])!r} of shard "
+                f"{short_name(record.get('shard', ''))!r} is bad: {error}"
             ) from error
 
 

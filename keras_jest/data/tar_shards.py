@@ -18,6 +18,7 @@ from keras_jest.data.decode_image import MAX_IMAGE_BYTES
 from keras_jest.data.decode_image import MAX_PIXELS
 from keras_jest.data.record_key import record_key
 from keras_jest.data.shard_index import ShardIndex
+from keras_jest.data.short_name import short_name
 from keras_jest.data.tar_members import read_at
 from keras_jest.data.tar_samples import scan_shard
 
@@ -148,7 +149,7 @@ class TarShards:
             raise ValueError(
                 "Expected the shard as it was when its index was built. Make "
                 f"`TarShards` anew. Received: {self._paths[shard]!r}, record "
-                f"{self._index.key(number)!r} ({error})"
+                f"{short_name(self._index.key(number))!r} ({error})"
             ) from error
 
     def _read(self, shard, spans):
@@ -186,9 +187,10 @@ class TarShards:
         bad, total = len(self._index.bad), len(self) + len(self._index.bad)
         if not bad:
             return
+        examples = self._index.bad[:NUM_EXAMPLES]
         found = (
             f"{bad} bad samples of {total}: {self.bad_counts}, such as "
-            f"{[tuple(sample) for sample in self._index.bad[:NUM_EXAMPLES]]}"
+            f"{[tuple(map(short_name, one)) for one in examples]}"
         )
         if bad > max_bad_share * total:
             raise ValueError(
