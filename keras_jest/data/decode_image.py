@@ -38,7 +38,7 @@ def decode_image(image, image_size, max_pixels=MAX_PIXELS):
     at a time take at most 200 MiB: large ones wait for each other. JPEGs of
     more than 4,194,304 pixels are decoded at 1/2, 1/4 or 1/8 of their size,
     to at least twice `image_size`: values change by about 1 of 255 in the
-    mean, by up to 9 in noise.
+    mean, by up to 20 at hard edges.
 
     Args:
         image: bytes. A JPEG, PNG or WebP file.

@@ -31,20 +31,25 @@ class ShardIndex:
 
     @classmethod
     def from_scans(cls, scans):
-        """Make the index from the `(samples, bad)` of each shard."""
-        samples = [sample for samples, _ in scans for sample in samples]
-        keys = [sample.key.encode("utf-8") for sample in samples]
+        """Make the index from the `(samples, bad)` of each shard.
+
+        `scans` may be a generator: of a scan only arrays are kept, since a
+        million samples as objects would take a gigabyte.
+        """
+        counts, spans, keys, key_sizes, all_bad = [], [], [], [], []
+        for samples, bad in scans:
+            encoded = [sample.key.encode("utf-8") for sample in samples]
+            counts.append(len(samples))
+            spans.append(np.array([spans_of(s) for s in samples], "int64"))
+            keys.append(b"".join(encoded))
+            key_sizes.append(np.array([len(key) for key in encoded], "int64"))
+            all_bad += bad
         return cls(
-            np.repeat(
-                np.arange(len(scans), dtype="int32"),
-                [len(samples) for samples, _ in scans],
-            ),
-            np.array([spans_of(sample) for sample in samples], "int64").reshape(
-                -1, 3, 2
-            ),
+            np.repeat(np.arange(len(counts), dtype="int32"), counts),
+            np.concatenate([part.reshape(-1, 3, 2) for part in spans]),
             np.frombuffer(b"".join(keys), "uint8"),
-            np.cumsum([len(key) for key in keys], dtype="int64"),
-            [sample for _, bad in scans for sample in bad],
+            np.cumsum(np.concatenate(key_sizes)),
+            all_bad,
         )
 
     @classmethod

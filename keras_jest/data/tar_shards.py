@@ -251,11 +251,12 @@ def build_index(paths, names, limits, verbose):
     progress = keras.utils.Progbar(
         len(paths), verbose=verbose, unit_name="shard"
     )
-    scans = []
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+
+    def scans(threads):
         # `map` drops what has not begun when the user interrupts it.
-        jobs = threads.map(lambda job: scan_shard(*job, *limits), shards)
-        for scan in jobs:
-            scans.append(scan)
-            progress.update(len(scans))
-    return ShardIndex.from_scans(scans)
+        for scan in threads.map(lambda job: scan_shard(*job, *limits), shards):
+            yield scan
+            progress.add(1)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        return ShardIndex.from_scans(scans(threads))
