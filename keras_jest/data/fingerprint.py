@@ -40,11 +40,14 @@ def records_digest(records):
     rows = np.linspace(0, len(records) - 1, NUM_KEYS).astype("int64")
     some = [records[int(row)] for row in np.unique(rows)]
     keys = [f"{of.get('shard', '')}/{of['key']}" for of in some]
-    return digest(np.frombuffer("\n".join(keys).encode(), "uint8"))
+    return digest("\n".join(keys))
 
 
-def digest(array):
-    """A short text that another array has not."""
-    array = np.ascontiguousarray(array)
-    shape = f"{array.shape} {array.dtype}".encode()
-    return hashlib.blake2b(shape + array.tobytes(), digest_size=16).hexdigest()
+def digest(*parts):
+    """A short text that other texts and arrays have not."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        array = np.ascontiguousarray(part)
+        hashed.update(f"{array.shape} {array.dtype}".encode())
+        hashed.update(array.tobytes())
+    return hashed.hexdigest()

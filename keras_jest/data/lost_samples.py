@@ -33,7 +33,7 @@ def estimate_lost(scans):
 
 def counted(scan):
     """Return how many samples of a shard are kept or listed as bad."""
-    return len(scan.samples) + len(scan.bad)
+    return scan.num_samples + len(scan.bad)
 
 
 def bytes_per_sample(scans):
@@ -47,7 +47,7 @@ def num_covered(scan):
     """Return how many samples lie in the covered bytes, of torn ones half."""
     torn = sum(hole.counted for hole in scan.holes)
     named = sum(1 for sample in scan.bad if sample.key)
-    return len(scan.samples) + named - torn / 2
+    return scan.num_samples + named - torn / 2
 
 
 def lost_in_hole(hole, size):

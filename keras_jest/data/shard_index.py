@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_jest.data.lost_samples import estimate_lost
 from keras_jest.data.shard_scan import BadSample
+from keras_jest.data.whole_file import whole_file
 
 FORMAT = "keras_jest.data.TarShards"
 VERSION = 2
@@ -38,19 +39,13 @@ class ShardIndex:
 
     @classmethod
     def from_scans(cls, scans):
-        """Make the index from the `ShardScan` of each shard."""
-        samples = [sample for scan in scans for sample in scan.samples]
-        keys = [sample.key.encode("utf-8") for sample in samples]
+        """Make the index from the closed `ShardScan` of each shard."""
+        counts = [scan.num_samples for scan in scans]
         return cls(
-            np.repeat(
-                np.arange(len(scans), dtype="int32"),
-                [len(scan.samples) for scan in scans],
-            ),
-            np.array([spans_of(sample) for sample in samples], "int64").reshape(
-                -1, 3, 2
-            ),
-            np.frombuffer(b"".join(keys), "uint8"),
-            np.cumsum([len(key) for key in keys], dtype="int64"),
+            np.repeat(np.arange(len(scans), dtype="int32"), counts),
+            np.concatenate([scan.spans for scan in scans]),
+            np.frombuffer(b"".join(scan.keys for scan in scans), "uint8"),
+            np.cumsum(np.concatenate([scan.key_sizes for scan in scans])),
             [sample for scan in scans for sample in scan.bad],
             {
                 "lost": estimate_lost(scans),
@@ -98,8 +93,7 @@ class ShardIndex:
             "bad": self.bad,
             "report": self.report,
         }
-        unfinished = f"{path}.{os.getpid()}.part"
-        with open(unfinished, "wb") as file:
+        with whole_file(path) as file:
             np.savez(
                 file,
                 header=np.frombuffer(json.dumps(header).encode(), "uint8"),
@@ -108,7 +102,6 @@ class ShardIndex:
                 key_bytes=self.key_bytes,
                 key_ends=self.key_ends,
             )
-        os.replace(unfinished, path)
 
     def __len__(self):
         return len(self.shards)
@@ -118,12 +111,6 @@ class ShardIndex:
         start = self.key_ends[number - 1] if number else 0
         key = self.key_bytes[start : self.key_ends[number]]
         return key.tobytes().decode("utf-8")
-
-
-def spans_of(sample):
-    """Return offset and size of picture, caption and JSON."""
-    members = (sample.image, sample.text, sample.json)
-    return [(m.offset, m.size) if m else (0, 0) for m in members]
 
 
 def total(counts):

@@ -3,8 +3,9 @@
 import collections
 import warnings
 
+from keras_jest.data.short_name import short_name
+
 MAX_SHOWN = 5
-MAX_NAME = 80
 
 
 def report_bad(index, names, max_bad_share):
@@ -37,19 +38,19 @@ def describe(index, names, lost):
     bad, foreign = index.bad, index.report["foreign"]
     counts = dict(collections.Counter(kind for kind, _, _ in bad))
     if bad:
-        shown = [tuple(map(shorten, sample)) for sample in bad[:MAX_SHOWN]]
+        shown = [tuple(map(short_name, sample)) for sample in bad[:MAX_SHOWN]]
         total = len(index) + len(bad) + lost
         yield f"{len(bad)} bad samples of {total}: {counts}, such as {shown}."
     if lost:
         shares = dict(zip(names, index.report["lost"], strict=True))
         worst = sorted(filter(shares.get, shares), key=shares.get)[::-1]
-        shown = {shorten(name): shares[name] for name in worst[:MAX_SHOWN]}
+        shown = {short_name(name): shares[name] for name in worst[:MAX_SHOWN]}
         yield (
             f"By estimate about {lost} more are lost in holes and behind cuts "
             f"of {len(worst)} shards: {shown}."
         )
     if index.report["endings"]:
-        shown = list(map(shorten, index.report["endings"]))[: 2 * MAX_SHOWN]
+        shown = list(map(short_name, index.report["endings"]))[: 2 * MAX_SHOWN]
         yield (
             "After the keys, which end at the first dot of a file name, "
             f"refused samples had {shown}."
@@ -64,9 +65,3 @@ def describe(index, names, lost):
             f"{foreign['inner_pair']} pictures with captions of their own that "
             "are parts of other samples by the first dot of their names."
         )
-
-
-def shorten(text):
-    """Return a name of sane length: whole, or its two ends."""
-    half = MAX_NAME // 2
-    return text if len(text) <= MAX_NAME else f"{text[:half]}...{text[-half:]}"

@@ -3,6 +3,8 @@
 import collections
 from typing import NamedTuple
 
+import numpy as np
+
 from keras_jest.data.foreign_members import is_side_file
 from keras_jest.data.sample_groups import ARCHIVE_FAULTS
 from keras_jest.data.sample_names import lost_keys
@@ -39,8 +41,8 @@ class ShardScan:
     Args:
         shard: str. Its name in the report.
 
-    Attributes: the last five are known when it was closed.
-        samples: list of `Sample`s.
+    Attributes: from the holes on they are known when it was closed.
+        samples: list of `Sample`s, until it is closed.
         bad: list of `BadSample`s, one for each picture.
         endings: Counter of what follows the keys of refused groups.
         foreign: Counter of members that are no part of a sample, by kind.
@@ -48,6 +50,10 @@ class ShardScan:
         covered: int. The bytes in which samples, sound or bad, were found.
         is_whole: bool. Whether it has samples, and its end.
         is_cut: bool. Whether it ends within a sample.
+        num_samples: int.
+        spans: Array of shape `(num_samples, 3, 2)`, int64, as in `ShardIndex`.
+        keys: bytes. All keys in UTF-8, end to end.
+        key_sizes: Array of shape `(num_samples,)`, int64.
     """
 
     def __init__(self, shard):
@@ -92,8 +98,19 @@ class ShardScan:
         for hole in self.holes:
             if not hole.counted:
                 self.bad.append(BadSample(hole.kind, self.shard, ""))
+        self._pack_samples()
         self.endings = dict(self.endings.most_common(MAX_ENDINGS))
         self.foreign = dict(+self.foreign)
+
+    def _pack_samples(self):
+        """Keep arrays alone: a million samples would take a gigabyte."""
+        keys = [sample.key.encode("utf-8") for sample in self.samples]
+        spans = [spans_of(sample) for sample in self.samples]
+        self.num_samples = len(spans)
+        self.spans = np.array(spans, "int64").reshape(-1, 3, 2)
+        self.keys = b"".join(keys)
+        self.key_sizes = np.array([len(key) for key in keys], "int64")
+        self.samples = None
 
     def _count_strays(self, strays, keys):
         """Count members of no group; join those that stand apart."""
@@ -109,6 +126,12 @@ class ShardScan:
                 self.bad.append(BadSample("not_a_sample", self.shard, key))
                 self.endings.update(endings)
         self.bad = join_apart(self.bad, self.shard, apart)
+
+
+def spans_of(sample):
+    """Return offset and size of picture, caption and JSON."""
+    members = (sample.image, sample.text, sample.json)
+    return [(m.offset, m.size) if m else (0, 0) for m in members]
 
 
 def join_apart(bad, shard, apart):

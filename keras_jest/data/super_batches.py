@@ -5,10 +5,12 @@ import functools
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.data.caption import strip_caption
 from keras_jest.data.decode_image import decode_image
 from keras_jest.data.fingerprint import data_fingerprint
 from keras_jest.data.record_key import record_key
 from keras_jest.data.require import require
+from keras_jest.data.short_name import short_name
 
 # Grain's own repetition without end has a length that overflows.
 ENDLESS_ROWS = 2**60
@@ -154,13 +156,13 @@ class Example:
         try:
             return {
                 "images": decode_image(record["image"], self.image_size),
-                "token_ids": self.tokenizer([record["text"]])[0],
+                "token_ids": self.tokenizer([strip_caption(record["text"])])[0],
                 "key": record_key(record["key"], record.get("shard", "")),
             }
         except ValueError as error:
             raise ValueError(
-                f"The record {record['key']!r} of shard "
-                f"{record.get('shard', '')!r} is bad: {error}"
+                f"The record {short_name(record['key'])!r} of shard "
+                f"{short_name(record.get('shard', ''))!r} is bad: {error}"
             ) from error
 
 

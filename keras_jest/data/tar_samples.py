@@ -1,11 +1,12 @@
 """From the members of one shard to its sound samples and its bad ones."""
 
-import json
 import os
 import re
 
-from keras_jest.data.decode_image import TooManyPixels
-from keras_jest.data.decode_image import load_image
+from keras_jest.data.check_sample import Fault
+from keras_jest.data.check_sample import check_image
+from keras_jest.data.check_sample import check_json
+from keras_jest.data.check_sample import check_text
 from keras_jest.data.sample_groups import Hole
 from keras_jest.data.sample_groups import SampleGroups
 from keras_jest.data.sample_names import IMAGE_EXTENSIONS
@@ -14,17 +15,10 @@ from keras_jest.data.sample_names import is_image
 from keras_jest.data.sample_names import is_text
 from keras_jest.data.shard_scan import Sample
 from keras_jest.data.shard_scan import ShardScan
-from keras_jest.data.tar_members import read_at
 from keras_jest.data.tar_members import tar_members
 
-MAX_JSON_BYTES = 2**20
 
-
-class Fault(Exception):
-    """Ends the check of a sample; its text is the kind of fault."""
-
-
-def scan_shard(path, shard, max_pixels, max_caption_bytes):
+def scan_shard(path, shard, max_pixels, max_caption_bytes, max_image_bytes):
     """Check every sample of a tar file, down to the last pixel.
 
     Args:
@@ -32,6 +26,7 @@ def scan_shard(path, shard, max_pixels, max_caption_bytes):
         shard: str. Its name in the report.
         max_pixels: int. More make a picture bad.
         max_caption_bytes: int. More make a caption bad.
+        max_image_bytes: int. More make a picture bad, unread.
 
     Returns:
         A `ShardScan`. Each picture that has a member is in its `samples` or
@@ -48,7 +43,7 @@ def scan_shard(path, shard, max_pixels, max_caption_bytes):
                     sample = as_sample(group, sound)
                     check_text(file, sample.text, max_caption_bytes)
                     check_json(file, sample.json)
-                    check_image(file, sample.image, max_pixels)
+                    check_image(file, sample.image, max_image_bytes, max_pixels)
                     scan.keep(sample, group)
                     sound.add(sample.key)
                 except Fault as fault:
@@ -90,39 +85,3 @@ def is_unsafe(key):
     """Return whether a name, were it a path, leads out of its folder."""
     parts = re.split(r"[/\\]", key)
     return parts[0] == "" or ":" in parts[0] or ".." in parts
-
-
-def check_text(file, member, max_caption_bytes):
-    """Raise unless the member is a caption: some text in UTF-8."""
-    if member.size > max_caption_bytes:
-        raise Fault("caption_too_long")
-    try:
-        text = read_at(file, member.offset, member.size).decode("utf-8")
-    except UnicodeDecodeError:
-        raise Fault("caption_not_utf8") from None
-    if not text.strip():
-        raise Fault("empty_caption")
-
-
-def check_json(file, member):
-    """Raise unless the member is a JSON object, if there is one."""
-    if member is None:
-        return
-    if member.size > MAX_JSON_BYTES:
-        raise Fault("json_too_long")
-    try:
-        fields = json.loads(read_at(file, member.offset, member.size))
-    except (ValueError, RecursionError):
-        raise Fault("bad_json") from None
-    if not isinstance(fields, dict):
-        raise Fault("bad_json")
-
-
-def check_image(file, member, max_pixels):
-    """Raise unless the member is a picture that decodes to its end."""
-    try:
-        load_image(read_at(file, member.offset, member.size), max_pixels)
-    except TooManyPixels:
-        raise Fault("too_many_pixels") from None
-    except ValueError:
-        raise Fault("undecodable_image") from None

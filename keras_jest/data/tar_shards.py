@@ -10,12 +10,16 @@ import keras
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.data.caption import read_caption
+from keras_jest.data.decode_image import MAX_IMAGE_BYTES
 from keras_jest.data.decode_image import MAX_PIXELS
 from keras_jest.data.find_shards import find_shards
 from keras_jest.data.find_shards import shard_names
+from keras_jest.data.fingerprint import digest
 from keras_jest.data.record_key import record_key
 from keras_jest.data.shard_index import ShardIndex
 from keras_jest.data.shard_report import report_bad
+from keras_jest.data.short_name import short_name
 from keras_jest.data.tar_members import read_at
 from keras_jest.data.tar_samples import scan_shard
 from keras_jest.data.unpack_shards import unpack_shards
@@ -40,7 +44,9 @@ class TarShards:
     caption, JSON, and the picture decoded to its last pixel. So the length is
     known and true, and no record can turn out to be bad (and be lost in a
     worker process) during training. It costs about what decoding the pool
-    once costs; with an `index_path` it is paid once.
+    once costs; with an `index_path` it is paid once. Large pictures wait for
+    each other: the memory of all that are decoded at a time is at most 200
+    MiB in a process, however many threads scan.
 
     What is bad is skipped and listed in `bad`, picture by picture, with a
     warning. The kinds: `unreadable_shard`, `empty_shard`, `truncated_shard`,
@@ -48,10 +54,10 @@ class TarShards:
     `unsafe_name` (an absolute path or `..`), `not_a_sample`, `duplicate_key`
     (in the shard; the first that is sound is kept), `unsorted` (a picture and
     its caption are no neighbours), `missing_image`, `several_images`,
-    `undecodable_image`, `too_many_pixels`, `missing_caption`,
-    `empty_caption`, `caption_not_utf8`, `caption_too_long`, `bad_json`,
-    `json_too_long`. What was in holes, behind cuts and in shards that cannot
-    be read is estimated besides, in `lost`.
+    `undecodable_image`, `image_too_large`, `too_many_pixels`,
+    `missing_caption`, `empty_caption`, `caption_not_utf8`,
+    `caption_too_long`, `bad_json`, `json_too_long`. What was in holes, behind
+    cuts and in shards that cannot be read is estimated besides, in `lost`.
 
     Args:
         paths: str, path or list of them. Each is a `.tar` file, a folder
@@ -63,14 +69,18 @@ class TarShards:
         max_bad_share: float in [0, 1]. More bad and lost samples than this
             share are an error. The default bears some rot in a few shards and
             stops at shards of another layout.
-        max_pixels: int. A picture whose header claims more is bad, and no
-            memory is taken for its pixels.
+        max_pixels: int, 50,331,648 by default. A picture whose header claims
+            more is bad, and no memory is taken for its pixels; so is one that
+            takes more than 4 bytes for each of `max_pixels`, and 8 MiB, to
+            decode: 200 MiB by default (see `decode_image`).
         max_caption_bytes: int. A longer caption is bad.
         index_path: str or path of a file (`.npz`, no pickle) that keeps the
             index. It is made if missing and made again if a shard's size or
             time or one of the limits has changed. Compressed shards are
             unpacked once, into the folder `<index_path>.unpacked`.
         verbose: 0 or 1. Whether to show a progress bar over the shards.
+        max_image_bytes: int, 64 MiB by default. A longer picture file is bad,
+            and is not read.
 
     Raises:
         ValueError: No shard was found, more than `max_bad_share` is bad, or
@@ -105,6 +115,7 @@ class TarShards:
         max_caption_bytes=2**14,
         index_path=None,
         verbose=1,
+        max_image_bytes=MAX_IMAGE_BYTES,
     ):
         if not 0 <= max_bad_share <= 1:
             raise ValueError(
@@ -113,7 +124,7 @@ class TarShards:
             )
         paths = find_shards(paths)
         self._names = shard_names(paths)
-        limits = (max_pixels, max_caption_bytes)
+        limits = (max_pixels, max_caption_bytes, max_image_bytes)
         stamp = index_stamp(paths, self._names, limits)
         self._paths = unpack_shards(paths, self._names, index_path, verbose)
         index = ShardIndex.load(index_path, stamp) if index_path else None
@@ -132,8 +143,9 @@ class TarShards:
 
         Returns:
             A dict of `"image"` (bytes, the file as it lies in the shard),
-            `"text"` (str, without white space around it), `"json"` (dict,
-            empty if there is none), `"key"` (str) and `"shard"` (str).
+            `"text"` (str, without white space or a byte order mark around
+            it), `"json"` (dict, empty if there is none), `"key"` (str) and
+            `"shard"` (str).
         """
         number = range(len(self))[operator.index(number)]
         shard = self._index.shards[number]
@@ -141,7 +153,7 @@ class TarShards:
             image, text, fields = self._read(shard, self._index.spans[number])
             return {
                 "image": image,
-                "text": text.decode("utf-8").strip(),
+                "text": read_caption(text),
                 "json": json.loads(fields or b"{}"),
                 "key": self._index.key(number),
                 "shard": self._names[shard],
@@ -150,7 +162,7 @@ class TarShards:
             raise ValueError(
                 "Expected the shard as it was when its index was built. Make "
                 f"`TarShards` anew. Received: {self._paths[shard]!r}, record "
-                f"{self._index.key(number)!r} ({error})"
+                f"{short_name(self._index.key(number))!r} ({error})"
             ) from error
 
     def _read(self, shard, spans):
@@ -191,6 +203,13 @@ class TarShards:
         return dict(self._index.report["foreign"])
 
     @property
+    def fingerprint(self):
+        """A digest of which records these are, and in which order: str."""
+        index = self._index
+        parts = (index.shards, index.spans, index.key_bytes, index.key_ends)
+        return digest("\n".join(self._names), *parts)
+
+    @property
     def keys(self):
         """The identities of all records: an array `(n, 4)`, int32.
 
@@ -221,11 +240,11 @@ def build_index(paths, names, limits, verbose):
     progress = keras.utils.Progbar(
         len(paths), verbose=verbose, unit_name="shard"
     )
+
     scans = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
         # `map` drops what has not begun when the user interrupts it.
-        jobs = threads.map(lambda job: scan_shard(*job, *limits), shards)
-        for scan in jobs:
+        for scan in threads.map(lambda job: scan_shard(*job, *limits), shards):
             scans.append(scan)
-            progress.update(len(scans))
+            progress.add(1)
     return ShardIndex.from_scans(scans)

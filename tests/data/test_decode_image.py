@@ -1,11 +1,27 @@
+import contextlib
+import importlib
 import io
+import os
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
 from PIL import Image
+from PIL import ImageOps
+from PIL import PngImagePlugin
 from tar_writer import png_that_claims
 
 from keras_jest.data import decode_image
+from keras_jest.data.decode_image import check_picture
+from keras_jest.data.memory_budget import MemoryBudget
+
+# The package's attribute of that name is the function.
+decoding = importlib.import_module("keras_jest.data.decode_image")
 
 pytestmark = pytest.mark.once
 
@@ -129,3 +145,151 @@ def test_every_cut_is_an_error_or_the_whole_picture():
             except ValueError:
                 continue
             np.testing.assert_array_equal(decoded, whole)
+
+
+def whole_resized(image, size, orientation=1):
+    """The picture turned, on white and resized, with a copy for each step."""
+    image.getexif()[0x0112] = orientation
+    image = ImageOps.exif_transpose(image)
+    white = Image.new("RGBA", image.size, "white")
+    image = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 20),
+    st.integers(1, 8),
+    st.sampled_from(["RGB", "RGBA", "L", "LA", "P"]),
+    st.sampled_from([1, 64, 10**6]),
+    st.integers(0, 2**32 - 1),
+)
+def test_strips_are_the_whole(
+    width, height, size, orientation, mode, strip, seed
+):
+    """Strips of any height; Pillow may resize the whole downwards first."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 4))
+    image = Image.fromarray(pixels.astype("uint8"), "RGBA").convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(image, exif=exif)
+    expected = whole_resized(image, size, orientation)
+    np.testing.assert_array_equal(decode_image(data, size), expected)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "LARGE_PIXELS", 0)
+        patch.setattr(decoding, "STRIP_PIXELS", strip)
+        decoded = decode_image(data, size)
+    assert np.abs(decoded.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_large_jpegs_are_decoded_reduced(monkeypatch, orientation, options):
+    rows, columns = np.mgrid[:301, :403] / 40
+    channels = [np.sin(rows), np.cos(columns), np.sin(rows + columns)]
+    pixels = np.stack(channels, axis=-1) * 127 + 128
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(pixels.astype("uint8"))
+    data = encoded(image, "JPEG", exif=exif, **options)
+    whole = decode_image(data, 16).astype(int)
+    monkeypatch.setattr(decoding, "LARGE_PIXELS", 1000)
+    reduced = decode_image(data, 16).astype(int)
+    assert 0 < np.abs(reduced - whole).max() <= 8
+    # What would not fit in memory is reduced further, not refused.
+    limit = 403 * 301
+    monkeypatch.setattr(decoding, "WORK_BYTES", 10**6)
+    assert decode_image(data, 400, max_pixels=limit).shape == (400, 400, 3)
+
+
+def test_cuts_are_found_at_reduced_size():
+    """A check decodes as little as it can, training perhaps all: they agree."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 56, 3))
+    image = Image.fromarray(pixels.astype("uint8"))
+    for options in ({}, {"progressive": True}, {"subsampling": 0}):
+        data = encoded(image, "JPEG", **options)
+        for length in range(0, len(data), 7):
+            cut = data[:length]
+            verdicts = []
+            for decode in (
+                lambda cut: decode_image(cut, 8),
+                lambda cut: check_picture(io.BytesIO(cut), len(cut), 10**6),
+            ):
+                try:
+                    decode(cut)
+                    verdicts.append("sound")
+                except ValueError:
+                    verdicts.append("broken")
+            assert verdicts[0] == verdicts[1], length
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+def test_orientation_of_other_formats(format):
+    pixels = np.zeros((8, 8, 3), "uint8")
+    pixels[:4, :4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"lossless": True} if format == "WEBP" else {}
+    data = encoded(Image.fromarray(pixels), format, exif=exif, **options)
+    bright = decode_image(data, 2)[..., 0] > 128
+    np.testing.assert_array_equal(bright, [[0, 1], [0, 0]])
+    text = PngImagePlugin.PngInfo()
+    xmp = '<x tiff:Orientation="6"/>'
+    text.add_itxt("XML:com.adobe.xmp", xmp, zip=True)
+    data = encoded(Image.fromarray(pixels), pnginfo=text)
+    bright = decode_image(data, 2)[..., 0] > 128
+    np.testing.assert_array_equal(bright, [[0, 1], [0, 0]])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(["PNG", "JPEG", "WEBP"]),
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=8),
+)
+def test_damaged_headers_raise_only_value_errors(format, flips):
+    image = Image.new("RGB", (16, 16), "red")
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    data = bytearray(encoded(image, format, exif=exif))
+    for place, value in flips:
+        data[place % len(data)] = value
+    with contextlib.suppress(ValueError):
+        assert decode_image(bytes(data), 4).shape == (4, 4, 3)
+
+
+def test_a_large_picture_waits_for_memory_and_is_not_passed_by():
+    budget = MemoryBudget(100)
+    order, release = [], threading.Event()
+
+    def claim(name, num_bytes):
+        with budget.hold(num_bytes):
+            order.append(name)
+            release.wait(10)
+
+    threads = []
+    claims = [("first", 60), ("large", 1000), ("small", 1)]
+    for position, (name, num_bytes) in enumerate(claims):
+        threads.append(threading.Thread(target=claim, args=(name, num_bytes)))
+        threads[-1].start()
+        while position == 0 and not order:
+            time.sleep(0.001)
+        time.sleep(0.05)
+    assert order == ["first"]
+    release.set()
+    for thread in threads:
+        thread.join(10)
+    assert order == ["first", "large", "small"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_a_forked_process_has_a_budget_of_its_own():
+    """As a torch DataLoader forks while another thread decodes."""
+    data = encoded(Image.new("RGB", (8, 8)))
+    with decoding.MEMORY.hold(2**40):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            os._exit(decode_image(data, 4).shape != (4, 4, 3))
+        assert os.waitpid(child, 0)[1] == 0
