@@ -106,10 +106,13 @@ def text_bomb(num_chunks=60, length=2**20 - 4):
     """A PNG with compressed texts of which each takes 4 MB."""
     data = picture()
     text = "\U0001f408".encode() + b" " * length
-    body = b"Comment\0\1\0\0\0" + zlib.compress(text)
-    chunk = struct.pack(">I", len(body)) + b"iTXt" + body
-    chunk += struct.pack(">I", zlib.crc32(b"iTXt" + body))
-    return data[:33] + chunk * num_chunks + data[33:]
+    text = b"\0\1\0\0\0" + zlib.compress(text)
+    chunks = b""
+    for number in range(num_chunks):
+        body = str(number).encode() + text
+        chunks += struct.pack(">I", len(body)) + b"iTXt" + body
+        chunks += struct.pack(">I", zlib.crc32(b"iTXt" + body))
+    return data[:33] + chunks + data[33:]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
