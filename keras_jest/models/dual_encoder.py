@@ -6,13 +6,14 @@ import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
 
 
 @keras_jest_export("keras_jest.models.DualEncoder")
-class DualEncoder(keras.Model):
+class DualEncoder(KeepsSublayers, keras.Model):
     """Makes an image-text model of any two Keras towers.
 
     The result is what JEST trains: its outputs are pairs, and the sigmoid
@@ -111,6 +112,7 @@ class DualEncoder(keras.Model):
             self.logit_bias = self._add_scalar(
                 self.initial_logit_bias, "logit_bias"
             )
+        self.restore_sublayers()
 
     def _add_scalar(self, value, name):
         return self.add_weight(

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
@@ -16,7 +17,7 @@ CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 @keras_jest_export("keras_jest.models.HubDualEncoder")
-class HubDualEncoder(keras.Model):
+class HubDualEncoder(KeepsSublayers, keras.Model):
     """Makes a keras-hub CLIP or SigLIP backbone a learner or a reference.
 
     A backbone returns logits only; this returns its pairs, with the scale
@@ -105,6 +106,7 @@ class HubDualEncoder(keras.Model):
         self._set_head(logit_scale, logit_bias)
         self._repair_positions()
         self.built = True
+        self.restore_sublayers()
 
     @property
     def head(self):

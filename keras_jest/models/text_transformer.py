@@ -3,13 +3,14 @@
 import keras
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.layers.token_embedding import TokenEmbedding
 from keras_jest.layers.transformer_block import TransformerBlock
 from keras_jest.models.encoder_flops import encoder_flops
 
 
 @keras_jest_export("keras_jest.models.TextTransformer")
-class TextTransformer(keras.Model):
+class TextTransformer(KeepsSublayers, keras.Model):
     """Transformer over token ids: texts to embeddings.
 
     The text tower of SigLIP: no causal mask and no padding mask, so padding
@@ -100,6 +101,7 @@ class TextTransformer(keras.Model):
         for layer in (*self.blocks, self.norm):
             layer.build(shape)
         self.head.build((shape[0], shape[-1]))
+        self.sublayers_are_made()
 
     def call(self, inputs):
         tokens = self.embedding(inputs)
