@@ -10,6 +10,7 @@ from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
+from keras_jest.models.portable_config import portable_config
 
 
 @keras_jest_export("keras_jest.models.DualEncoder")
@@ -165,12 +166,15 @@ class DualEncoder(KeepsSublayers, keras.Model):
                 f"text_encoder gives {text_shape}"
             )
 
+    def get_compile_config(self):
+        return portable_config(super().get_compile_config())
+
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "image_encoder": serialize(self.image_encoder),
-            "text_encoder": serialize(self.text_encoder),
+            "image_encoder": portable_config(serialize(self.image_encoder)),
+            "text_encoder": portable_config(serialize(self.text_encoder)),
             "logit_scale": self.initial_logit_scale,
             "logit_bias": self.initial_logit_bias,
             "input_keys": list(self.input_keys),

@@ -10,6 +10,7 @@ from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
+from keras_jest.models.portable_config import portable_config
 
 HEADS = ("siglip_head", "clip_head", "metaclip_2_head")
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -171,6 +172,9 @@ class HubDualEncoder(KeepsSublayers, keras.Model):
             self.backbone.get_vision_embeddings(images).shape,
             self.backbone.get_text_embeddings(token_ids).shape,
         )
+
+    def get_compile_config(self):
+        return portable_config(super().get_compile_config())
 
     def get_config(self):
         return {

@@ -9,6 +9,7 @@ from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.layers.patch_embedding import PatchEmbedding
 from keras_jest.layers.transformer_block import TransformerBlock
 from keras_jest.models.encoder_flops import encoder_flops
+from keras_jest.models.portable_config import portable_config
 
 
 @keras_jest_export("keras_jest.models.ImageTransformer")
@@ -129,6 +130,9 @@ class ImageTransformer(KeepsSublayers, keras.Model):
         )
         encoder = encoder_flops(tokens, width, mlp_dim, self.depth)
         return patches + encoder + pooling
+
+    def get_compile_config(self):
+        return portable_config(super().get_compile_config())
 
     def get_config(self):
         return {

@@ -7,6 +7,7 @@ from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.layers.token_embedding import TokenEmbedding
 from keras_jest.layers.transformer_block import TransformerBlock
 from keras_jest.models.encoder_flops import encoder_flops
+from keras_jest.models.portable_config import portable_config
 
 
 @keras_jest_export("keras_jest.models.TextTransformer")
@@ -122,6 +123,9 @@ class TextTransformer(KeepsSublayers, keras.Model):
             self.sequence_length, self.width, self.mlp_dim, self.depth
         )
         return encoder + 2 * self.width * self.embedding_dim
+
+    def get_compile_config(self):
+        return portable_config(super().get_compile_config())
 
     def get_config(self):
         return {
