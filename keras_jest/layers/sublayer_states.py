@@ -62,10 +62,15 @@ def sublayer_states(layer):
 
 
 def policy_of(layer):
+    return keras.dtype_policies.serialize(own_policy(layer))
+
+
+def own_policy(layer):
+    """The policy of a layer, where several share a map of them, too."""
     policy = layer.dtype_policy
     if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
-        policy = policy[layer.path or ""]
-    return keras.dtype_policies.serialize(policy)
+        return policy[layer.path or ""]
+    return policy
 
 
 def additions(layer):
@@ -127,6 +132,7 @@ def restore_additions(layer, state, dtype):
         config = keras.saving.deserialize_keras_object(
             state.get("quantization_config")
         )
+        layer._dtype_policy = own_policy(layer)  # Not of a map, to quantise.
         layer.quantize(mode, config=config)
     if policy_of(layer) != dtype:
         layer.dtype_policy = policy
