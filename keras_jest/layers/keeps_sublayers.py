@@ -52,8 +52,7 @@ class KeepsSublayers:
         self._saved_states = "{}"
 
     def get_config(self):
-        if self._sublayers_as_made is not None:
-            check_sublayers(self, json.loads(self._sublayers_as_made))
+        check_sublayers(self)
         states = sublayer_states(self) | json.loads(self._saved_states)
         config = super().get_config()
         return {**config, "sublayers": states} if states else config
@@ -66,19 +65,29 @@ class KeepsSublayers:
         super().load_own_variables(read_adapters(self, store))
 
 
-def configs_of_sublayers(layer):
-    """What the layers inside a layer are, but for what is told anyway."""
+def own_sublayers(layer):
+    """Paths and layers inside a layer, but for what is in another of ours."""
 
     def into(inner):
         return not isinstance(inner, KeepsSublayers)
 
+    return sublayer_paths(layer, into=into)
+
+
+def configs_of_sublayers(layer):
+    """What the layers inside a layer are, but for what is told anyway.
+
+    Others of ours know theirs by themselves.
+    """
     return {
         path: {
             key: value
             for key, value in inner.get_config().items()
             if key not in TOLD and not key.endswith("_initializer")
         }
-        for path, inner in sublayer_paths(layer, into=into)
+        if not isinstance(inner, KeepsSublayers)
+        else {}
+        for path, inner in own_sublayers(layer)
     }
 
 
@@ -104,29 +113,42 @@ def untracked(layer):
     ]
 
 
-def check_sublayers(layer, as_made):
+def check_sublayers(layer):
     """Raise unless the sizes of a layer make the layers that are in it."""
+    if layer._sublayers_as_made is None:
+        return
+    changes = changes_of_sublayers(layer) + untracked(layer)
+    if changes:
+        raise ValueError(explained_changes(layer, changes))
+    for _, inner in own_sublayers(layer):
+        if isinstance(inner, KeepsSublayers):
+            check_sublayers(inner)
+
+
+def changes_of_sublayers(layer):
+    as_made = json.loads(layer._sublayers_as_made)
     present = as_text_and_back(configs_of_sublayers(layer))
     changes = [f"{path} is new" for path in present if path not in as_made]
-    changes += untracked(layer)
     for path, made in as_made.items():
         if path not in present:
             changes.append(f"{path} is gone")
         elif present[path] != made:
             keys = [key for key in made if present[path].get(key) != made[key]]
             changes.append(f"{path} has another {', '.join(keys)}")
-    changes += [
+    return changes + [
         f"{path} is quantised by {inner.quantization_mode!r}"
-        for path, inner in sublayer_paths(layer)
+        for path, inner in own_sublayers(layer)
         if inner.quantization_mode in ("gptq", "awq")
     ]
-    if changes:
-        raise ValueError(
-            f"A {type(layer).__name__} is saved as its sizes, and as what was "
-            "frozen, adapted by `enable_lora`, quantised to 'int8', 'int4' or "
-            "'float8', or given another dtype policy. It cannot be saved with "
-            f"other changes. Received: '{layer.name}', in which "
-            f"{'; '.join(changes)}. Undo them, make a "
-            "`keras_jest.models.DualEncoder` of towers of your own, or write "
-            "its weights alone by `save_weights`."
-        )
+
+
+def explained_changes(layer, changes):
+    return (
+        f"A {type(layer).__name__} is saved as its sizes, and as what was "
+        "frozen, adapted by `enable_lora`, quantised to 'int8', 'int4' or "
+        "'float8', or given another dtype policy. It cannot be saved with "
+        f"other changes. Received: '{layer.name}', in which "
+        f"{'; '.join(changes)}. Undo them, make a "
+        "`keras_jest.models.DualEncoder` of towers of your own, or write its "
+        "weights alone by `save_weights`."
+    )
