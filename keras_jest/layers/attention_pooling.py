@@ -4,12 +4,13 @@ import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.layers.mlp import MLP
 from keras_jest.layers.multi_head_attention import multi_head_attention
 
 
 @keras_jest_export("keras_jest.layers.AttentionPooling")
-class AttentionPooling(keras.layers.Layer):
+class AttentionPooling(KeepsSublayers, keras.layers.Layer):
     """Pools tokens into one vector by the attention of a learned probe.
 
     `y = Attention(probe, tokens)`, then `y + MLP(LayerNorm(y))`. Around the
@@ -69,6 +70,7 @@ class AttentionPooling(keras.layers.Layer):
         self.norm.build(probe_shape)
         self.mlp = MLP(self.mlp_dim, dtype=self.dtype_policy, name="mlp")
         self.mlp.build(probe_shape)
+        self.sublayers_are_made()
 
     def call(self, inputs):
         probe = ops.repeat(self.probe, ops.shape(inputs)[0], axis=0)

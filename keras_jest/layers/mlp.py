@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.layers.keeps_sublayers import KeepsSublayers
 
 
 @keras_jest_export("keras_jest.layers.MLP")
-class MLP(keras.layers.Layer):
+class MLP(KeepsSublayers, keras.layers.Layer):
     """Widens tokens, applies the tanh GELU and narrows them again.
 
     Kernels start Xavier-uniform and biases normal with standard deviation
@@ -47,6 +48,7 @@ class MLP(keras.layers.Layer):
         self.hidden.build(input_shape)
         self.output_dense = self._dense(input_shape[-1], "output")
         self.output_dense.build((*input_shape[:-1], self.hidden_dim))
+        self.sublayers_are_made()
 
     def _dense(self, units, name):
         return keras.layers.Dense(

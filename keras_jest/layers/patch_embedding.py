@@ -6,10 +6,11 @@ import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.layers.keeps_sublayers import KeepsSublayers
 
 
 @keras_jest_export("keras_jest.layers.PatchEmbedding")
-class PatchEmbedding(keras.layers.Layer):
+class PatchEmbedding(KeepsSublayers, keras.layers.Layer):
     """Cuts images into square patches and embeds each with its position.
 
     Pixels that fill no whole patch at the right and lower edge are left
@@ -72,6 +73,7 @@ class PatchEmbedding(keras.layers.Layer):
             ),
             name="position_embedding",
         )
+        self.sublayers_are_made()
 
     def _num_patches(self, input_shape):
         height, width = input_shape[1:3]

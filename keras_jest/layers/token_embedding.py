@@ -5,10 +5,11 @@ import math
 import keras
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.layers.keeps_sublayers import KeepsSublayers
 
 
 @keras_jest_export("keras_jest.layers.TokenEmbedding")
-class TokenEmbedding(keras.layers.Layer):
+class TokenEmbedding(KeepsSublayers, keras.layers.Layer):
     """Looks up a vector per token id and adds one per position.
 
     Both tables start normal with standard deviation `1 / sqrt(width)`. The
@@ -74,6 +75,7 @@ class TokenEmbedding(keras.layers.Layer):
             initializer=keras.initializers.RandomNormal(stddev=deviation),
             name="position_embedding",
         )
+        self.sublayers_are_made()
 
     def call(self, inputs):
         return self.tokens(inputs) + self.position_embedding

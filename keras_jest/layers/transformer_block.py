@@ -3,12 +3,13 @@
 import keras
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.layers.mlp import MLP
 from keras_jest.layers.multi_head_attention import multi_head_attention
 
 
 @keras_jest_export("keras_jest.layers.TransformerBlock")
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(KeepsSublayers, keras.layers.Layer):
     """Self-attention and an MLP, each on normalised tokens, each added.
 
     `x + Attention(LayerNorm(x))`, then `x + MLP(LayerNorm(x))`: pre-norm,
@@ -60,6 +61,7 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_norm.build(input_shape)
         self.mlp = MLP(self.mlp_dim, dtype=self.dtype_policy, name="mlp")
         self.mlp.build(input_shape)
+        self.sublayers_are_made()
 
     def _norm(self, name):
         return keras.layers.LayerNormalization(

@@ -6,13 +6,15 @@ import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
+from keras_jest.models.portable_config import portable_config
 
 
 @keras_jest_export("keras_jest.models.DualEncoder")
-class DualEncoder(keras.Model):
+class DualEncoder(KeepsSublayers, keras.Model):
     """Makes an image-text model of any two Keras towers.
 
     The result is what JEST trains: its outputs are pairs, and the sigmoid
@@ -111,6 +113,7 @@ class DualEncoder(keras.Model):
             self.logit_bias = self._add_scalar(
                 self.initial_logit_bias, "logit_bias"
             )
+        self.restore_sublayers()
 
     def _add_scalar(self, value, name):
         return self.add_weight(
@@ -163,12 +166,15 @@ class DualEncoder(keras.Model):
                 f"text_encoder gives {text_shape}"
             )
 
+    def get_compile_config(self):
+        return portable_config(super().get_compile_config())
+
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "image_encoder": serialize(self.image_encoder),
-            "text_encoder": serialize(self.text_encoder),
+            "image_encoder": portable_config(serialize(self.image_encoder)),
+            "text_encoder": portable_config(serialize(self.text_encoder)),
             "logit_scale": self.initial_logit_scale,
             "logit_bias": self.initial_logit_bias,
             "input_keys": list(self.input_keys),

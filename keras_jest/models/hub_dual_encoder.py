@@ -6,9 +6,11 @@ import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
+from keras_jest.models.portable_config import portable_config
 
 HEADS = ("siglip_head", "clip_head", "metaclip_2_head")
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -16,7 +18,7 @@ CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 @keras_jest_export("keras_jest.models.HubDualEncoder")
-class HubDualEncoder(keras.Model):
+class HubDualEncoder(KeepsSublayers, keras.Model):
     """Makes a keras-hub CLIP or SigLIP backbone a learner or a reference.
 
     A backbone returns logits only; this returns its pairs, with the scale
@@ -105,6 +107,7 @@ class HubDualEncoder(keras.Model):
         self._set_head(logit_scale, logit_bias)
         self._repair_positions()
         self.built = True
+        self.restore_sublayers()
 
     @property
     def head(self):
@@ -169,6 +172,9 @@ class HubDualEncoder(keras.Model):
             self.backbone.get_vision_embeddings(images).shape,
             self.backbone.get_text_embeddings(token_ids).shape,
         )
+
+    def get_compile_config(self):
+        return portable_config(super().get_compile_config())
 
     def get_config(self):
         return {

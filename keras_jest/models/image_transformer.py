@@ -5,13 +5,15 @@ from keras import ops
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.layers.attention_pooling import AttentionPooling
+from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.layers.patch_embedding import PatchEmbedding
 from keras_jest.layers.transformer_block import TransformerBlock
 from keras_jest.models.encoder_flops import encoder_flops
+from keras_jest.models.portable_config import portable_config
 
 
 @keras_jest_export("keras_jest.models.ImageTransformer")
-class ImageTransformer(keras.Model):
+class ImageTransformer(KeepsSublayers, keras.Model):
     """Vision Transformer with attention pooling: pictures to embeddings.
 
     The image tower of SigLIP: patches with learned positions, pre-norm
@@ -99,6 +101,7 @@ class ImageTransformer(keras.Model):
         shape = self.embedding.compute_output_shape(input_shape)
         for layer in (*self.blocks, self.norm, self.pooling):
             layer.build(shape)
+        self.sublayers_are_made()
 
     def call(self, inputs):
         images = ops.cast(inputs, "float32") / 127.5 - 1.0
@@ -127,6 +130,9 @@ class ImageTransformer(keras.Model):
         )
         encoder = encoder_flops(tokens, width, mlp_dim, self.depth)
         return patches + encoder + pooling
+
+    def get_compile_config(self):
+        return portable_config(super().get_compile_config())
 
     def get_config(self):
         return {

@@ -3,13 +3,15 @@
 import keras
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.layers.token_embedding import TokenEmbedding
 from keras_jest.layers.transformer_block import TransformerBlock
 from keras_jest.models.encoder_flops import encoder_flops
+from keras_jest.models.portable_config import portable_config
 
 
 @keras_jest_export("keras_jest.models.TextTransformer")
-class TextTransformer(keras.Model):
+class TextTransformer(KeepsSublayers, keras.Model):
     """Transformer over token ids: texts to embeddings.
 
     The text tower of SigLIP: no causal mask and no padding mask, so padding
@@ -100,6 +102,7 @@ class TextTransformer(keras.Model):
         for layer in (*self.blocks, self.norm):
             layer.build(shape)
         self.head.build((shape[0], shape[-1]))
+        self.sublayers_are_made()
 
     def call(self, inputs):
         tokens = self.embedding(inputs)
@@ -120,6 +123,9 @@ class TextTransformer(keras.Model):
             self.sequence_length, self.width, self.mlp_dim, self.depth
         )
         return encoder + 2 * self.width * self.embedding_dim
+
+    def get_compile_config(self):
+        return portable_config(super().get_compile_config())
 
     def get_config(self):
         return {

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_jest.layers.sublayer_states import sublayer_states
+from keras_jest.models.portable_config import portable_config
 from keras_jest.trainers.optimizer_per_model import OptimizerPerModel
 
 PARTS = ("learner", "online", "reference", "policy")
@@ -11,15 +13,17 @@ def constructor_config(model):
     """The arguments of the constructor, beside those of `keras.Model`."""
     serialize = keras.saving.serialize_keras_object
     config = {part: serialize(getattr(model, part)) for part in PARTS}
-    return config | {
+    config = portable_config(config) | {
         "train_reference": model.train_reference,
         "seed": model.seed,
         "score_delay": model.score_delay,
     }
+    states = sublayer_states(model) | model.saved_states
+    return config | ({"sublayers": states} if states else {})
 
 
 def constructor_arguments(config, custom_objects=None):
-    config = dict(config)
+    config = portable_config(config)
     for part in set(PARTS) & set(config):
         config[part] = keras.saving.deserialize_keras_object(
             config[part], custom_objects=custom_objects
@@ -65,7 +69,7 @@ def selection_settings(model):
 
 
 def compile_arguments(model, config):
-    config = keras.saving.deserialize_keras_object(config)
+    config = keras.saving.deserialize_keras_object(portable_config(config))
     if config["selection"] == "policy":
         config["selection"] = model.policy
     return config

@@ -3,6 +3,20 @@
 import keras
 from keras import ops
 
+from keras_jest.trainers.holding import holding
+
+# What Keras, callbacks and users read from an optimizer.
+SETTINGS = (
+    "weight_decay",
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "use_ema",
+    "ema_momentum",
+    "ema_overwrite_frequency",
+    "gradient_accumulation_steps",
+)
+
 
 def optimizer_per_model(model, optimizer, online=None, reference=None):
     """The optimizer of a `SelectingModel` and of what is trained beside.
@@ -84,8 +98,10 @@ class OptimizerPerModel(keras.optimizers.Optimizer):
 
     Args:
         optimizers: dict of Keras optimizers by their names in `compile`.
-            Callbacks see the learning rate and the iterations of the first;
-            to set that rate multiplies all rates by the same number.
+            Callbacks see the settings, the learning rate and the iterations
+            of the first; to set that rate multiplies all rates by the same
+            number. `keras.callbacks.SwapEMAWeights` swaps the weights of
+            all, where all have `use_ema=True`.
         variables_of_each: function without arguments that returns, for each
             optimizer, the list of variables it trains.
     """
@@ -95,6 +111,8 @@ class OptimizerPerModel(keras.optimizers.Optimizer):
         self.names = list(optimizers)
         self.each = list(optimizers.values())
         self.variables_of_each = variables_of_each
+        for name in SETTINGS:
+            setattr(self, name, getattr(self.each[0], name))
 
     def build(self, variables):
         place = {id(variable): row for row, variable in enumerate(variables)}
@@ -102,7 +120,9 @@ class OptimizerPerModel(keras.optimizers.Optimizer):
         self.rows = [[place[id(of)] for of in group] for group in groups]
         for optimizer, group in zip(self.each, groups, strict=True):
             optimizer.build(group)
-        super().build(variables)
+        # Each has made the variables for its settings.
+        with holding(self, use_ema=False, gradient_accumulation_steps=None):
+            super().build(variables)
 
     def get_config(self):
         """Those of the optimizers by their names, for `compile`."""
@@ -132,6 +152,36 @@ class OptimizerPerModel(keras.optimizers.Optimizer):
     def variables(self):
         own = [of.variables for of in self.each]
         return [*self._variables, *sum(own, [])]
+
+    @property
+    def _model_variables_moving_average(self):
+        """What `SwapEMAWeights` swaps, in the order of the variables."""
+        averages = [None] * len(self._trainable_variables)
+        for optimizer, rows in zip(self.each, self.rows, strict=True):
+            if not optimizer.use_ema:
+                raise ValueError(self._explained_ema())
+            own = optimizer._model_variables_moving_average
+            for row, average in zip(rows, own, strict=True):
+                averages[row] = average
+        return averages
+
+    def _explained_ema(self):
+        pairs = zip(self.names, self.each, strict=True)
+        received = [f"{name}.use_ema={of.use_ema}" for name, of in pairs]
+        return (
+            "Weights can be swapped with their moving averages where the "
+            "optimizer of each model that is trained keeps them. Received: "
+            f"{', '.join(received)}. Pass optimizers with `use_ema=True` to "
+            "`compile`."
+        )
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        for optimizer in self.each:
+            optimizer.exclude_from_weight_decay(var_list, var_names)
+
+    def set_weights(self, weights):
+        for variable, weight in zip(self.variables, weights, strict=True):
+            variable.assign(weight)
 
     @property
     def learning_rate(self):

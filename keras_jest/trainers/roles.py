@@ -45,8 +45,17 @@ class Roles(NamedTuple):
         models = [self.scorers["learner"]]
         return models + ([self.reference] if self.train_reference else [])
 
+    @property
+    def models(self):
+        models = (self.learner, self.online, self.reference)
+        return [model for model in models if model is not None]
+
+    @property
+    def are_built(self):
+        return all(model.built for model in self.models)
+
     def build(self, inputs):
         """Make every variable exist, as JAX needs it before a step."""
-        for model in (self.learner, self.online, self.reference):
-            if model is not None and not model.built:
+        for model in self.models:
+            if not model.built:
                 build_from_batch(model, inputs)

@@ -8,7 +8,11 @@ from keras import ops
 from keras_jest.data.position import take_position
 from keras_jest.data.position import without_position
 from keras_jest.data.replay import Replay
+from keras_jest.layers.adapters import read_adapters
+from keras_jest.layers.adapters import write_adapters
+from keras_jest.layers.sublayer_states import restore_sublayer_states
 from keras_jest.models.model_inputs import model_inputs
+from keras_jest.models.portable_config import portable_config
 from keras_jest.selection import policies
 from keras_jest.trainers import backend
 from keras_jest.trainers.compile_checks import check_constructor
@@ -31,6 +35,9 @@ from keras_jest.trainers.model_config import selection_settings
 from keras_jest.trainers.optimizer_per_model import optimizer_per_model
 from keras_jest.trainers.previous_weights import PreviousWeights
 from keras_jest.trainers.roles import Roles
+from keras_jest.trainers.saving_checks import check_lambdas
+from keras_jest.trainers.saving_checks import check_parts
+from keras_jest.trainers.saving_checks import warn_of_lambda
 from keras_jest.trainers.scoring import explained_sizes
 from keras_jest.trainers.select_rows import select_rows
 from keras_jest.trainers.selection_metrics import SelectionMetrics
@@ -96,6 +103,9 @@ class SelectingModel(keras.Model):
         self._labels_outside = None
         self._is_evaluating = False
         self._saw_super_batch = False
+        self.saved_states = {}
+        # Else `load_weights` and `BackupAndRestore` refuse.
+        self.built = self.roles.are_built
 
     @property
     def roles(self):
@@ -161,6 +171,7 @@ class SelectingModel(keras.Model):
         self.scoring_batch_size = scoring_batch_size
         checked = self._checked(selection, score_loss or loss)
         self.selection = self.compiled_selection = checked
+        warn_of_lambda(self, checked)
         self._freeze_reference()
         optimizer = optimizer_per_model(
             self, optimizer, online_optimizer, reference_optimizer
@@ -309,7 +320,14 @@ class SelectingModel(keras.Model):
     def get_compile_config(self):
         if not self.compiled:
             return {}
-        return {**super().get_compile_config(), **compile_config(self)}
+        check_parts(
+            loss=self.loss,
+            score_loss=self.score_loss,
+            selection=self.compiled_selection,
+        )
+        config = {**super().get_compile_config(), **compile_config(self)}
+        check_lambdas(config)
+        return portable_config(config)
 
     def compile_from_config(self, config):
         self.compile(**compile_arguments(self, config))
@@ -325,4 +343,23 @@ class SelectingModel(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        return cls(**constructor_arguments(config, custom_objects))
+        arguments = constructor_arguments(config, custom_objects)
+        states = arguments.pop("sublayers", {})
+        model = cls(**arguments)
+        if model.built:
+            restore_sublayer_states(model, states)
+        else:
+            model.saved_states = states
+        return model
+
+    def build_from_config(self, config):
+        super().build_from_config(config)
+        restore_sublayer_states(self, self.saved_states)
+        self.saved_states = {}
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        write_adapters(self, store)
+
+    def load_own_variables(self, store):
+        super().load_own_variables(read_adapters(self, store))

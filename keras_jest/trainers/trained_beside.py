@@ -78,8 +78,13 @@ def own_loss(beside, role, loss, batch, y_pred):
     with keras.StatelessScope(pairs, collect_losses=True) as scope:
         outputs = beside(inputs, training=True)
         added = beside.losses
+    before = {id(variable): value for variable, value in pairs}
     for variable in beside.non_trainable_variables:
-        variable.assign(scope.get_current_value(variable))
+        value = scope.get_current_value(variable)
+        # Quantised weights may not be written, on torch, while gradients are
+        # still to come.
+        if value is not before[id(variable)]:
+            variable.assign(value)
     check_same_outputs(role, outputs, y_pred)
     added = sum((ops.sum(one) for one in added), ops.zeros(()))
     own = loss_of(loss, batch, outputs)

@@ -210,3 +210,45 @@ def test_missing_keras_hub_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     with pytest.raises(ImportError, match=r"keras-jest\[hub\]"):
         HubDualEncoder.from_config(config)
+
+
+def freeze_tower(backbone):
+    backbone.vision_encoder.trainable = False
+
+
+def adapt_attention(backbone):
+    """As keras-hub's own `enable_lora` does."""
+    backbone.enable_lora(2)
+
+
+def quantize_tower(backbone):
+    """One alone: keras-hub gives layers of both the same path, and refuses."""
+    backbone.vision_encoder.quantize("int8")
+
+
+def freeze_in_attention(backbone):
+    layer = next(
+        layer
+        for layer in backbone._flatten_layers()
+        if isinstance(layer, keras.layers.EinsumDense)
+    )
+    layer.trainable = False
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+@pytest.mark.parametrize(
+    "change",
+    [freeze_tower, freeze_in_attention, adapt_attention, quantize_tower],
+)
+def test_what_was_done_to_a_backbone_comes_back(kind, change, tmp_path):
+    model = HubDualEncoder(BACKBONES[kind]())
+    change(model.backbone)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for one, other in zip(model.weights, loaded.weights, strict=True):
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
+        assert one.trainable == other.trainable
+        np.testing.assert_array_equal(to_numpy(one), to_numpy(other))
+    pairs, expected = (to_numpy(of(batch())) for of in (loaded, model))
+    for name, value in expected.items():
+        np.testing.assert_allclose(pairs[name], value, atol=1e-6)
