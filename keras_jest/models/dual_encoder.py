@@ -6,12 +6,15 @@ import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.models.expected_units import expected_units
+from keras_jest.models.first_batch import checks_first_batch
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
 
 
 @keras_jest_export("keras_jest.models.DualEncoder")
+@checks_first_batch()
 class DualEncoder(keras.Model):
     """Makes an image-text model of any two Keras towers.
 
@@ -130,6 +133,11 @@ class DualEncoder(keras.Model):
             ops.exp(self.log_logit_scale),
             self.logit_bias if has_bias else 0.0,
         )
+
+    @property
+    def expected_units(self):
+        towers = (self.image_encoder, self.text_encoder)
+        return [expected_units(tower)[0] for tower in towers]
 
     def compute_output_shape(self, input_shape):
         return pairs_shape(*self._embedding_shapes(input_shape))

@@ -6,9 +6,12 @@ import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.models.expected_units import expected_units
+from keras_jest.models.first_batch import checks_first_batch
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
+from keras_jest.models.units import ReadyPictures
 
 HEADS = ("siglip_head", "clip_head", "metaclip_2_head")
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -16,6 +19,7 @@ CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 @keras_jest_export("keras_jest.models.HubDualEncoder")
+@checks_first_batch()
 class HubDualEncoder(keras.Model):
     """Makes a keras-hub CLIP or SigLIP backbone a learner or a reference.
 
@@ -160,6 +164,11 @@ class HubDualEncoder(keras.Model):
         if hasattr(self.backbone, "siglip_head"):
             return images * 2.0 - 1.0
         return (images - ops.array(CLIP_MEAN)) / ops.array(CLIP_DEVIATION)
+
+    @property
+    def expected_units(self):
+        (text_unit,) = expected_units(self.backbone.text_encoder)
+        return [ReadyPictures(type(self).__name__), text_unit]
 
     def compute_output_shape(self, input_shape):
         image_shape, text_shape = take_inputs(self, input_shape)

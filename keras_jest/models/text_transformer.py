@@ -6,6 +6,7 @@ from keras_jest.api_export import keras_jest_export
 from keras_jest.layers.token_embedding import TokenEmbedding
 from keras_jest.layers.transformer_block import TransformerBlock
 from keras_jest.models.encoder_flops import encoder_flops
+from keras_jest.models.expected_units import expected_units
 
 
 @keras_jest_export("keras_jest.models.TextTransformer")
@@ -109,6 +110,10 @@ class TextTransformer(keras.Model):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.embedding_dim)
+
+    @property
+    def expected_units(self):
+        return expected_units(self.embedding)
 
     @property
     def forward_flops(self):
