@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.data.checked_tokenizer import checked_tokenizer
 from keras_jest.data.decode_image import decode_image
 from keras_jest.data.record_key import record_key
 from keras_jest.data.require import require
@@ -40,8 +41,11 @@ def super_batches(
     Args:
         records: `TarShards`, or a sequence of dicts with `"image"` (bytes),
             `"text"` (str), `"key"` (str) and perhaps `"shard"` (str).
-        tokenizer: `Tokenizer`, or a function from a list of `n` captions to
-            an int32 array `(n, length)`.
+        tokenizer: `Tokenizer`, or any callable that turns captions into rows
+            of int token ids of one length, a list of them or one at a time:
+            a function, a tokenizer of keras-hub with a `sequence_length`, a
+            preprocessor of its CLIP or SigLIP, a tokenizer of transformers
+            that knows its `model_max_length`.
         image_size: int. Side of the square pictures, in pixels.
         batch_size: int. Records in a super-batch.
         shuffle: bool. Whether to shuffle, differently in each epoch.
@@ -62,9 +66,9 @@ def super_batches(
         `(n, 4)`, int32 (see `record_key`).
 
     Raises:
-        ValueError: A size is below 1, there is no batch to yield, or no
-            record of a number. While it runs: a record cannot be decoded
-            (its key is named).
+        ValueError: A size is below 1, there is no batch to yield, no record
+            of a number, or the tokenizer gives no such rows. While it runs:
+            a record cannot be decoded (its key is named).
 
     Example:
 
@@ -94,7 +98,9 @@ def super_batches(
         # Not `shuffle(seed)`: grain adds the epoch to it, so that the second
         # epoch of seed 0 would be the first of seed 1.
         dataset = dataset.seed(seed).shuffle()
-    dataset = dataset.repeat(num_epochs).map(Example(tokenizer, image_size))
+    dataset = dataset.repeat(num_epochs).map(
+        Example(checked_tokenizer(tokenizer, records), image_size)
+    )
     # Threads and processes hand over parts of a super-batch: a record at a
     # time costs more than to decode it, a whole one would be made by one.
     dataset = dataset.batch(min(PART_SIZE, batch_size))
