@@ -23,6 +23,11 @@ class DualEncoder(keras.Model):
     loss keep the defaults; for the softmax loss of CLIP give
     `logit_scale=1 / 0.07, logit_bias=None`.
 
+    The first batch of each `fit`, `evaluate` and `predict` is checked: token
+    ids against the vocabulary, and float pictures against a tower that
+    rescales 0 to 255 itself, if the towers are ours, of layers in a row, or
+    functional. A direct call of the model is not checked.
+
     Args:
         image_encoder: A Keras model or layer that maps images to embeddings
             of shape `(n, d)`.
@@ -45,8 +50,9 @@ class DualEncoder(keras.Model):
         of length 1, `logit_scale` and `logit_bias` of shape `(n,)`.
 
     Raises:
-        ValueError: If the scale is not positive, a batch lacks an input, or
-            the towers do not return embeddings of one width.
+        ValueError: If the scale is not positive, a batch lacks an input or
+            is in other units, or the towers do not return embeddings of one
+            width.
 
     Example:
 

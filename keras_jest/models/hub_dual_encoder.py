@@ -30,7 +30,8 @@ class HubDualEncoder(keras.Model):
     Integer images are taken for pictures, 0 to 255, and rescaled as the
     published weights expect: to [-1, 1] for SigLIP, by the mean and
     deviation of CLIP's pictures for CLIP. Float images pass as they are:
-    they come from a keras-hub image converter. A backbone that starts from
+    they come from a keras-hub image converter, and are refused in `fit`,
+    `evaluate` and `predict` if they surely do not. A backbone that starts from
     scratch needs two repairs: a `SigLIPHead` starts at scale 1 and bias 0,
     so give `logit_scale=10, logit_bias=-10`; a new `CLIPVisionEncoder` has
     all patches at position 0, which is put right here.

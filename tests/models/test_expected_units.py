@@ -179,6 +179,17 @@ def test_float_pictures_must_be_from_0_to_255(images, ready, dtype, odd):
         unit.check(twice, "images")
 
 
+def test_one_bright_picture_is_enough():
+    """Among black ones, wherever it is; and dark ones may be resized."""
+    images = np.zeros((100, 4, 4, 3), "float32")
+    images[:, 0] = 0.25
+    with pytest.raises(ValueError, match="rescales"):
+        RescaledPictures("the tower").check(images, "images")
+    images[71] = 30.5
+    RescaledPictures("the tower").check(images, "images")
+    RescaledPictures("the tower").check(images[70:73] / 10, "images")
+
+
 @pytest.mark.parametrize("greatest", [0, 1, 2, 3])
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
 def test_dark_pictures_are_not_refused(greatest, dtype):
