@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.data.checked_tokenizer import checked_tokenizer
 from keras_jest.data.super_batches import Example
 from keras_jest.data.super_batches import check_sizes
 
@@ -22,8 +23,11 @@ def load_arrays(records, tokenizer, image_size, verbose=1):
 
     Args:
         records: `TarShards`, or a sequence of dicts as for `super_batches`.
-        tokenizer: `Tokenizer`, or a function from a list of `n` captions to
-            an int32 array `(n, length)`.
+        tokenizer: `Tokenizer`, or any callable that turns captions into rows
+            of int token ids of one length, a list of them or one at a time:
+            a function, a tokenizer of keras-hub with a `sequence_length`, a
+            preprocessor of its CLIP or SigLIP, a tokenizer of transformers
+            that knows its `model_max_length`.
         image_size: int. Side of the square pictures, in pixels.
         verbose: 0 or 1. Whether to show a progress bar.
 
@@ -33,7 +37,8 @@ def load_arrays(records, tokenizer, image_size, verbose=1):
         order of the records.
 
     Raises:
-        ValueError: There is no record, or one cannot be decoded.
+        ValueError: There is no record, one cannot be decoded, or the
+            tokenizer gives no such rows.
 
     Example:
 
@@ -53,7 +58,7 @@ def load_arrays(records, tokenizer, image_size, verbose=1):
     check_sizes(image_size=image_size)
     if not len(records):
         raise ValueError("Expected at least one record. Received: none")
-    example = Example(tokenizer, image_size)
+    example = Example(checked_tokenizer(tokenizer, records), image_size)
     progress = keras.utils.Progbar(
         len(records), verbose=verbose, unit_name="record"
     )

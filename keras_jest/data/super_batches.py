@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.caption import strip_caption
+from keras_jest.data.checked_tokenizer import checked_tokenizer
 from keras_jest.data.decode_image import decode_image
 from keras_jest.data.fingerprint import data_fingerprint
 from keras_jest.data.record_key import record_key
@@ -51,8 +52,11 @@ def super_batches(
     Args:
         records: `TarShards`, or a sequence of dicts with `"image"` (bytes),
             `"text"` (str), `"key"` (str) and perhaps `"shard"` (str).
-        tokenizer: `Tokenizer`, or a function from a list of `n` captions to
-            an int32 array `(n, length)`.
+        tokenizer: `Tokenizer`, or any callable that turns captions into rows
+            of int token ids of one length, a list of them or one at a time:
+            a function, a tokenizer of keras-hub with a `sequence_length`, a
+            preprocessor of its CLIP or SigLIP, a tokenizer of transformers
+            that knows its `model_max_length`.
         image_size: int. Side of the square pictures, in pixels.
         batch_size: int. Records in a super-batch.
         shuffle: bool. Whether to shuffle, differently in each epoch.
@@ -73,9 +77,9 @@ def super_batches(
         `(n, 4)`, int32 (see `record_key`).
 
     Raises:
-        ValueError: A size is below 1, there is no batch to yield, or no
-            record of a number. While it runs: a record cannot be decoded
-            (its key is named).
+        ValueError: A size is below 1, there is no batch to yield, no record
+            of a number, or the tokenizer gives no such rows. While it runs:
+            a record cannot be decoded (its key is named).
 
     Example:
 
@@ -99,6 +103,9 @@ def super_batches(
     from keras_jest.data.super_batch_dataset import SuperBatchDataset
 
     check_sizes(image_size=image_size, batch_size=batch_size)
+    chosen = records if rows is None else Rows(records, rows)
+    check_not_empty(len(chosen), batch_size, num_epochs, drop_remainder)
+    tokenizer = checked_tokenizer(tokenizer, chosen)
     fingerprint = functools.partial(
         data_fingerprint,
         records,
@@ -110,16 +117,13 @@ def super_batches(
         drop_remainder=drop_remainder,
         rows=None if rows is None else np.asarray(rows),
     )
-    if rows is not None:
-        records = Rows(records, rows)
-    check_not_empty(len(records), batch_size, num_epochs, drop_remainder)
-    dataset = grain.MapDataset.source(records)
+    dataset = grain.MapDataset.source(chosen)
     if shuffle:
         # Not `shuffle(seed)`: grain adds the epoch to it, so that the second
         # epoch of seed 0 would be the first of seed 1.
         dataset = dataset.seed(seed).shuffle()
     if num_epochs is None:
-        num_epochs = ENDLESS_ROWS // len(records)
+        num_epochs = ENDLESS_ROWS // len(chosen)
     examples = dataset.repeat(num_epochs).map(Example(tokenizer, image_size))
     return SuperBatchDataset(
         examples, batch_size, drop_remainder, num_workers, fingerprint

@@ -5,6 +5,8 @@ import os
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.data.as_captions import as_captions
+from keras_jest.data.as_captions import is_one_caption
 from keras_jest.data.require import require
 from keras_jest.data.whole_file import whole_file
 
@@ -115,11 +117,19 @@ class Tokenizer:
         """Tokenize captions.
 
         Args:
-            captions: list of str.
+            captions: list, tuple or array of `n` captions, str or bytes of
+                UTF-8; or one of them.
 
         Returns:
-            An array of shape `(len(captions), sequence_length)`, int32.
+            An array of shape `(n, sequence_length)`, int32; for one caption
+            that is in no list, its row, `(sequence_length,)`.
+
+        Raises:
+            ValueError: One of them is no text.
         """
+        if is_one_caption(captions):
+            return self([np.asarray(captions, object).item()])[0]
+        captions = as_captions(captions)
         rows = np.full(
             (len(captions), self.sequence_length), self._padding, "int32"
         )
@@ -133,8 +143,11 @@ class Tokenizer:
         return rows
 
     def decode(self, token_ids):
-        """Return the captions of rows of ids, as lower-case text."""
-        return self._model.decode_batch(np.asarray(token_ids).tolist())
+        """Return the captions of rows of ids, or of one, as text."""
+        token_ids = np.asarray(token_ids)
+        if token_ids.ndim == 1:
+            return self._model.decode(token_ids.tolist())
+        return self._model.decode_batch(token_ids.tolist())
 
     def save(self, path):
         """Write the vocabulary as a `tokenizer.json`."""

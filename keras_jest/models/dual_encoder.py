@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.layers.keeps_sublayers import KeepsSublayers
+from keras_jest.models.expected_units import expected_units
+from keras_jest.models.first_batch import checks_first_batch
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
@@ -14,6 +16,7 @@ from keras_jest.models.portable_config import portable_config
 
 
 @keras_jest_export("keras_jest.models.DualEncoder")
+@checks_first_batch()
 class DualEncoder(KeepsSublayers, keras.Model):
     """Makes an image-text model of any two Keras towers.
 
@@ -21,6 +24,11 @@ class DualEncoder(KeepsSublayers, keras.Model):
     and softmax losses of `keras_jest.losses` read them. For the sigmoid
     loss keep the defaults; for the softmax loss of CLIP give
     `logit_scale=1 / 0.07, logit_bias=None`.
+
+    The first batch of each `fit`, `evaluate` and `predict` is checked: token
+    ids against the vocabulary, and float pictures against a tower that
+    rescales 0 to 255 itself, if the towers are ours, of layers in a row, or
+    functional. A direct call of the model is not checked.
 
     Args:
         image_encoder: A Keras model or layer that maps images to embeddings
@@ -44,8 +52,9 @@ class DualEncoder(KeepsSublayers, keras.Model):
         of length 1, `logit_scale` and `logit_bias` of shape `(n,)`.
 
     Raises:
-        ValueError: If the scale is not positive, a batch lacks an input, or
-            the towers do not return embeddings of one width.
+        ValueError: If the scale is not positive, a batch lacks an input or
+            is in other units, or the towers do not return embeddings of one
+            width.
 
     Example:
 
@@ -133,6 +142,11 @@ class DualEncoder(KeepsSublayers, keras.Model):
             ops.exp(self.log_logit_scale),
             self.logit_bias if has_bias else 0.0,
         )
+
+    @property
+    def expected_units(self):
+        towers = (self.image_encoder, self.text_encoder)
+        return [expected_units(tower)[0] for tower in towers]
 
     def compute_output_shape(self, input_shape):
         return pairs_shape(*self._embedding_shapes(input_shape))

@@ -7,10 +7,13 @@ from keras import ops
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.layers.keeps_sublayers import KeepsSublayers
+from keras_jest.models.expected_units import expected_units
+from keras_jest.models.first_batch import checks_first_batch
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
 from keras_jest.models.portable_config import portable_config
+from keras_jest.models.units import ReadyPictures
 
 HEADS = ("siglip_head", "clip_head", "metaclip_2_head")
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -18,6 +21,7 @@ CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 @keras_jest_export("keras_jest.models.HubDualEncoder")
+@checks_first_batch()
 class HubDualEncoder(KeepsSublayers, keras.Model):
     """Makes a keras-hub CLIP or SigLIP backbone a learner or a reference.
 
@@ -28,7 +32,8 @@ class HubDualEncoder(KeepsSublayers, keras.Model):
     Integer images are taken for pictures, 0 to 255, and rescaled as the
     published weights expect: to [-1, 1] for SigLIP, by the mean and
     deviation of CLIP's pictures for CLIP. Float images pass as they are:
-    they come from a keras-hub image converter. A backbone that starts from
+    they come from a keras-hub image converter, and are refused in `fit`,
+    `evaluate` and `predict` if they surely do not. A backbone that starts from
     scratch needs two repairs: a `SigLIPHead` starts at scale 1 and bias 0,
     so give `logit_scale=10, logit_bias=-10`; a new `CLIPVisionEncoder` has
     all patches at position 0, which is put right here.
@@ -163,6 +168,11 @@ class HubDualEncoder(KeepsSublayers, keras.Model):
         if hasattr(self.backbone, "siglip_head"):
             return images * 2.0 - 1.0
         return (images - ops.array(CLIP_MEAN)) / ops.array(CLIP_DEVIATION)
+
+    @property
+    def expected_units(self):
+        (text_unit,) = expected_units(self.backbone.text_encoder)
+        return [ReadyPictures(type(self).__name__), text_unit]
 
     def compute_output_shape(self, input_shape):
         image_shape, text_shape = take_inputs(self, input_shape)

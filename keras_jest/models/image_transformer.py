@@ -10,6 +10,7 @@ from keras_jest.layers.patch_embedding import PatchEmbedding
 from keras_jest.layers.transformer_block import TransformerBlock
 from keras_jest.models.encoder_flops import encoder_flops
 from keras_jest.models.portable_config import portable_config
+from keras_jest.models.units import RescaledPictures
 
 
 @keras_jest_export("keras_jest.models.ImageTransformer")
@@ -112,6 +113,10 @@ class ImageTransformer(KeepsSublayers, keras.Model):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.width)
+
+    @property
+    def expected_units(self):
+        return [RescaledPictures(f"the model '{self.name}'")]
 
     @property
     def forward_flops(self):

@@ -7,6 +7,7 @@ from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.layers.token_embedding import TokenEmbedding
 from keras_jest.layers.transformer_block import TransformerBlock
 from keras_jest.models.encoder_flops import encoder_flops
+from keras_jest.models.expected_units import expected_units
 from keras_jest.models.portable_config import portable_config
 
 
@@ -112,6 +113,10 @@ class TextTransformer(KeepsSublayers, keras.Model):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.embedding_dim)
+
+    @property
+    def expected_units(self):
+        return expected_units(self.embedding)
 
     @property
     def forward_flops(self):

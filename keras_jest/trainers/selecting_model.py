@@ -11,6 +11,7 @@ from keras_jest.data.replay import Replay
 from keras_jest.layers.adapters import read_adapters
 from keras_jest.layers.adapters import write_adapters
 from keras_jest.layers.sublayer_states import restore_sublayer_states
+from keras_jest.models.first_batch import checks_first_batch
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.models.portable_config import portable_config
 from keras_jest.selection import policies
@@ -32,6 +33,7 @@ from keras_jest.trainers.model_config import compile_config
 from keras_jest.trainers.model_config import constructor_arguments
 from keras_jest.trainers.model_config import constructor_config
 from keras_jest.trainers.model_config import selection_settings
+from keras_jest.trainers.models_that_look import models_that_look
 from keras_jest.trainers.optimizer_per_model import optimizer_per_model
 from keras_jest.trainers.previous_weights import PreviousWeights
 from keras_jest.trainers.roles import Roles
@@ -46,6 +48,7 @@ from keras_jest.trainers.trained_beside import loss_of
 from keras_jest.trainers.trained_beside import with_losses_beside
 
 
+@checks_first_batch(models_that_look)
 class SelectingModel(keras.Model):
     """Runs a policy on each super-batch and trains on what it keeps.
 

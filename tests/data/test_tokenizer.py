@@ -43,6 +43,36 @@ def test_text_that_spells_a_special_token_gets_no_special_id():
     np.testing.assert_array_equal(again(["</s> <pad>"])[0], row)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(), max_size=5))
+def test_captions_in_any_kind_of_list(captions):
+    """A str is one caption, and not as many as it has letters."""
+    rows = TRAINED(captions)
+    as_bytes = [caption.encode() for caption in captions]
+    for same in (tuple(captions), np.array(captions, object), as_bytes):
+        np.testing.assert_array_equal(TRAINED(same), rows)
+    for caption, row in zip(captions, rows, strict=True):
+        for one in (caption, caption.encode(), np.array(caption, object)):
+            assert TRAINED(one).shape == (LENGTH,)
+            np.testing.assert_array_equal(TRAINED(one), row)
+
+
+def test_arrays_of_fixed_width():
+    rows = TRAINED(np.array(["cat", "a red disc"]))
+    np.testing.assert_array_equal(rows, TRAINED(["cat", "a red disc"]))
+    assert TRAINED("cat").shape == (LENGTH,)
+    assert TRAINED.decode(TRAINED("cat")) == TRAINED.decode(rows)[0]
+
+
+@pytest.mark.parametrize("odd", [None, 3, 0.5, ["cat"], b"\xff\xfe"])
+def test_what_is_no_text_is_named(odd):
+    with pytest.raises(ValueError, match="(?s)caption 1 is"):
+        TRAINED(["cat", odd])
+    if not isinstance(odd, list):
+        with pytest.raises(ValueError, match="str"):
+            TRAINED(odd)
+
+
 def test_lower_case_and_any_script():
     upper, lower = TRAINED(["A RED SQUARE", "a red square"])
     np.testing.assert_array_equal(upper, lower)

@@ -11,6 +11,7 @@ from keras_jest import IndependentSelection
 from keras_jest import JESTModel
 from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.models import HubDualEncoder
+from keras_jest.models.expected_units import check_units
 
 keras_hub = pytest.importorskip("keras_hub")
 
@@ -129,6 +130,34 @@ def test_integer_pictures_are_rescaled(kind, scale, offset):
     got = model.predict({**inputs, "images": pictures}, verbose=0)
     for name in expected:
         np.testing.assert_allclose(got[name], expected[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_units_of_a_batch(kind):
+    model = HubDualEncoder(BACKBONES[kind]())
+    good = batch()
+    model.predict(good, verbose=0)
+    pictures = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 3))
+    faults = {
+        "as uint8": good | {"images": pictures.astype("float32")},
+        "vocabulary_size=20": good | {"token_ids": good["token_ids"] + 20},
+        "token id -": good | {"token_ids": good["token_ids"] - 20},
+    }
+    for text, wrong in faults.items():
+        with pytest.raises(ValueError, match=text):
+            model.predict(wrong, verbose=0)
+
+
+def test_a_converter_in_a_tower():
+    converter = keras_hub.layers.ImageConverter((8, 8), scale=1 / 255)
+    inputs = keras.Input((8, 8, 3))
+    for tower in (
+        keras.Sequential([converter, keras.layers.Flatten()]),
+        keras.Model(inputs, keras.layers.Flatten()(converter(inputs))),
+    ):
+        with pytest.raises(ValueError, match="'image_converter' rescales"):
+            check_units(tower, np.full((2, 8, 8, 3), 0.5))
+        check_units(tower, np.full((2, 8, 8, 3), 127.5))
 
 
 def test_a_row_of_zeros_gives_no_nan():

@@ -1,0 +1,17 @@
+"""What must differ between backends: how a function gets its batches.
+
+Each module has the same two functions. `first_batch(model, arguments)` takes
+the arguments of a model's `train_function` or the like and returns the first
+batch in them and arguments that still hold it. `hand_back(model, arguments)`
+gives a model what Keras took from it for a step that is not made.
+"""
+
+import importlib
+
+import keras
+
+_module = importlib.import_module(
+    f"keras_jest.models.backend.{keras.backend.backend()}"
+)
+first_batch = _module.first_batch
+hand_back = _module.hand_back
