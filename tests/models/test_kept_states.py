@@ -99,7 +99,8 @@ def adapt(layer):
 def quantize(mode):
     def quantize(layer):
         has_float = layer.quantization_mode is None
-        if isinstance(layer, QUANTIZABLE) and has_float:
+        is_known = (type(layer), mode) != (keras.layers.Embedding, "float8")
+        if isinstance(layer, QUANTIZABLE) and has_float and is_known:
             layer.quantize(mode)
 
     quantize.__name__ = mode
