@@ -1,12 +1,70 @@
-"""How a selecting model is written to a `.keras` file and read from one."""
+"""How a selecting model is written to a `.keras` file and read from one.
+
+Functions named as methods of `keras.Model` are methods of `SelectingModel`.
+"""
 
 import keras
 
+from keras_jest.layers.adapters import read_adapters
+from keras_jest.layers.adapters import write_adapters
+from keras_jest.layers.sublayer_states import restore_sublayer_states
 from keras_jest.layers.sublayer_states import sublayer_states
 from keras_jest.models.portable_config import portable_config
 from keras_jest.trainers.optimizer_per_model import OptimizerPerModel
+from keras_jest.trainers.saving_checks import check_lambdas
+from keras_jest.trainers.saving_checks import check_parts
 
 PARTS = ("learner", "online", "reference", "policy")
+
+
+def get_config(model):
+    return {**keras.Model.get_config(model), **constructor_config(model)}
+
+
+def from_config(cls, config, custom_objects=None):
+    arguments = constructor_arguments(config, custom_objects)
+    states = arguments.pop("sublayers", {})
+    model = cls(**arguments)
+    if model.built:
+        restore_sublayer_states(model, states)
+    else:
+        model.saved_states = states
+    return model
+
+
+def build_from_config(model, config):
+    keras.Model.build_from_config(model, config)
+    restore_sublayer_states(model, model.saved_states)
+    model.saved_states = {}
+
+
+def get_compile_config(model):
+    if not model.compiled:
+        return {}
+    check_parts(
+        loss=model.loss,
+        score_loss=model.score_loss,
+        selection=model.compiled_selection,
+    )
+    config = keras.Model.get_compile_config(model)
+    config = {**config, **compile_config(model)}
+    check_lambdas(config)
+    return portable_config(config)
+
+
+def compile_from_config(model, config):
+    model.compile(**compile_arguments(model, config))
+    if model.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+def save_own_variables(model, store):
+    keras.Model.save_own_variables(model, store)
+    write_adapters(model, store)
+
+
+def load_own_variables(model, store):
+    keras.Model.load_own_variables(model, read_adapters(model, store))
 
 
 def constructor_config(model):

@@ -8,14 +8,11 @@ from keras import ops
 from keras_jest.data.position import take_position
 from keras_jest.data.position import without_position
 from keras_jest.data.replay import Replay
-from keras_jest.layers.adapters import read_adapters
-from keras_jest.layers.adapters import write_adapters
-from keras_jest.layers.sublayer_states import restore_sublayer_states
 from keras_jest.models.first_batch import checks_first_batch
 from keras_jest.models.model_inputs import model_inputs
-from keras_jest.models.portable_config import portable_config
 from keras_jest.selection import policies
 from keras_jest.trainers import backend
+from keras_jest.trainers import model_config
 from keras_jest.trainers.compile_checks import check_constructor
 from keras_jest.trainers.compile_checks import check_first_super_batch
 from keras_jest.trainers.compile_checks import check_loss
@@ -28,17 +25,10 @@ from keras_jest.trainers.holding import holding
 from keras_jest.trainers.labels import check_count
 from keras_jest.trainers.labels import check_labels
 from keras_jest.trainers.labels import num_classes
-from keras_jest.trainers.model_config import compile_arguments
-from keras_jest.trainers.model_config import compile_config
-from keras_jest.trainers.model_config import constructor_arguments
-from keras_jest.trainers.model_config import constructor_config
-from keras_jest.trainers.model_config import selection_settings
 from keras_jest.trainers.models_that_look import models_that_look
 from keras_jest.trainers.optimizer_per_model import optimizer_per_model
 from keras_jest.trainers.previous_weights import PreviousWeights
 from keras_jest.trainers.roles import Roles
-from keras_jest.trainers.saving_checks import check_lambdas
-from keras_jest.trainers.saving_checks import check_parts
 from keras_jest.trainers.saving_checks import warn_of_lambda
 from keras_jest.trainers.scoring import explained_sizes
 from keras_jest.trainers.select_rows import select_rows
@@ -320,49 +310,14 @@ class SelectingModel(keras.Model):
         check_policy(policy, self, loss, self.is_scheduled)
         return policy
 
-    def get_compile_config(self):
-        if not self.compiled:
-            return {}
-        check_parts(
-            loss=self.loss,
-            score_loss=self.score_loss,
-            selection=self.compiled_selection,
-        )
-        config = {**super().get_compile_config(), **compile_config(self)}
-        check_lambdas(config)
-        return portable_config(config)
-
-    def compile_from_config(self, config):
-        self.compile(**compile_arguments(self, config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
-
-    def get_config(self):
-        return {**super().get_config(), **constructor_config(self)}
-
     def get_selection_settings(self):
         """What a record of the run says about it: a dict for JSON."""
-        return selection_settings(self)
+        return model_config.selection_settings(self)
 
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        arguments = constructor_arguments(config, custom_objects)
-        states = arguments.pop("sublayers", {})
-        model = cls(**arguments)
-        if model.built:
-            restore_sublayer_states(model, states)
-        else:
-            model.saved_states = states
-        return model
-
-    def build_from_config(self, config):
-        super().build_from_config(config)
-        restore_sublayer_states(self, self.saved_states)
-        self.saved_states = {}
-
-    def save_own_variables(self, store):
-        super().save_own_variables(store)
-        write_adapters(self, store)
-
-    def load_own_variables(self, store):
-        super().load_own_variables(read_adapters(self, store))
+    get_config = model_config.get_config
+    from_config = classmethod(model_config.from_config)
+    build_from_config = model_config.build_from_config
+    get_compile_config = model_config.get_compile_config
+    compile_from_config = model_config.compile_from_config
+    save_own_variables = model_config.save_own_variables
+    load_own_variables = model_config.load_own_variables
