@@ -1,5 +1,6 @@
 """A run that can be stopped at any step and goes on exactly."""
 
+import numbers
 import signal
 import threading
 
@@ -26,13 +27,17 @@ class BackupAndRestore(keras.callbacks.Callback):
     number of records, which holds for every `batch_size` and number of
     workers; for other grain datasets it is their own state, which holds for
     the same batch size. SIGTERM, as schedulers of clusters send it, saves
-    after the step that runs and ends the process by `SystemExit`.
+    after the step that runs, of training or of validation, and ends the
+    process by `SystemExit` (in the main thread; elsewhere nobody hears it).
 
     Of other callbacks the state is kept of `EarlyStopping`,
     `ReduceLROnPlateau`, `ModelCheckpoint`, `SwapEMAWeights`, `History`,
     `keras_jest.callbacks.SelectionLog` and `RetrievalEvaluation`, and of
     yours if they have `get_state()` and `set_state(state)`. Not kept: the
-    step counter of `TensorBoard`; `CSVLogger` needs `append=True`.
+    step counter of `TensorBoard`; `CSVLogger` needs `append=True`, and may
+    write an epoch twice. Weights, the reference's too, the learning rate and
+    the seed come from the state, whatever the script sets. Not kept is the
+    state of Keras' global seed, from which layers draw that have none.
 
     A state is one file, written aside and renamed; the last two are kept, and
     if the newer is damaged the older is taken. A state takes as much disk as
@@ -51,8 +56,8 @@ class BackupAndRestore(keras.callbacks.Callback):
     Raises:
         ValueError: `save_freq` is neither; in `fit`: the model is no
             `JESTModel`, `ClassAct` or `ActiveCLIP`, the data are not grain's,
-            or data, model, `steps_per_epoch` or version of keras_jest are not
-            those of the saved state.
+            or data, model, selection, backend, `steps_per_epoch` or version
+            of keras_jest are not those of the saved state.
         OSError: A state cannot be written; those before it are whole.
 
     Example:
@@ -84,7 +89,8 @@ class BackupAndRestore(keras.callbacks.Callback):
 
     def __init__(self, backup_dir, save_freq="epoch", delete_checkpoint=True):
         super().__init__()
-        is_count = isinstance(save_freq, int) and save_freq > 0
+        is_int = isinstance(save_freq, numbers.Integral)
+        is_count = is_int and save_freq > 0 and save_freq is not True
         if save_freq != "epoch" and not is_count:
             raise ValueError(
                 "`save_freq` must be 'epoch' or a number of steps, at least "
@@ -117,25 +123,36 @@ class BackupAndRestore(keras.callbacks.Callback):
                 f"`selection=None` to train as before. Received: {self.model}"
             )
         self._asked_to_end = False
-        if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(signal.SIGTERM, self._ask_to_end)
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGTERM) != signal.SIG_IGN:
+            before = signal.signal(signal.SIGTERM, self._ask_to_end)
+            self._handler = before or signal.SIG_DFL
 
     def on_train_batch_end(self, batch, logs=None):
         before, step = self._run.count_steps(batch)
         is_due = self.save_freq != "epoch" and (
             step // self.save_freq > before // self.save_freq
         )
-        if is_due or self._asked_to_end:
+        if is_due:
             self._run.save()
-        self._end_if_asked()
+        self.end_if_asked(None if is_due else self._run.save)
+
+    def on_test_begin(self, logs=None):
+        self._run.begin_test()
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.end_if_asked(self._run.save)
 
     def on_epoch_end(self, epoch, logs=None):
         self._run.end_epoch(epoch)
-        if self.save_freq == "epoch" or self._asked_to_end:
+        # What follows the last epoch must not be trained for once more.
+        is_due = self.save_freq == "epoch" or self._run.is_over
+        if is_due:
             self._run.save()
-        self._end_if_asked()
+        self.end_if_asked(None if is_due else self._run.save)
 
     def on_train_end(self, logs=None):
+        self.end_if_asked()
         self.release_signal()
         if self.delete_checkpoint:
             self.folder.delete()
@@ -149,9 +166,12 @@ class BackupAndRestore(keras.callbacks.Callback):
     def _ask_to_end(self, number, frame):
         self._asked_to_end = True
 
-    def _end_if_asked(self):
+    def end_if_asked(self, save=None):
+        """End the process if SIGTERM has come, after a save if need be."""
         if not self._asked_to_end:
             return
+        if save is not None:
+            save()
         handler = self._handler
         self.release_signal()
         if callable(handler):

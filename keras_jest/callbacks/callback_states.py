@@ -29,6 +29,7 @@ STATELESS = (
     "ProgbarLogger",
     "LambdaCallback",
     "RemoteMonitor",
+    "CSVLogger",
 )
 
 
@@ -64,6 +65,7 @@ def restore_callbacks(callbacks, states):
         states: what `callback_states` returned.
     """
     saved = [(of["name"], of["state"]) for of in states]
+    stateless = tuple(getattr(keras.callbacks, of) for of in STATELESS)
     begin_anew = []
     for callback in callbacks:
         name = type(callback).__name__
@@ -72,7 +74,7 @@ def restore_callbacks(callbacks, states):
         state = None if at is None else saved.pop(at)[1]
         if state is not None:
             restore(callback, state)
-        elif name not in STATELESS:
+        elif not isinstance(callback, stateless):
             begin_anew.append(name)
     if begin_anew:
         warnings.warn(

@@ -22,7 +22,7 @@ class CallbacksOfParts(keras.callbacks.CallbackList):
         run.backup.set_params(self.params)
         run.backup.set_model(kwargs["model"])
         # A state must be saved before the next step is made.
-        self._async_train = False
+        self._async_train = self._async_test = False
         self.is_silent = False
         self.metrics = {}
         self._run = run
@@ -72,7 +72,7 @@ def fit_in_parts(model, fit, parts, callbacks):
     Args:
         model: the model that is trained.
         fit: Keras' `fit`, of the model.
-        parts: iterable of dicts of arguments of `fit`; each is asked for
+        parts: generator of dicts of arguments of `fit`; each is asked for
             when the one before has ended.
         callbacks: `CallbacksOfParts`.
 
@@ -80,12 +80,25 @@ def fit_in_parts(model, fit, parts, callbacks):
         A `keras.callbacks.History` of all parts.
     """
     history = None
-    for part in parts:
-        history = fit(**{**part, "callbacks": callbacks})
-        if model.stop_training:
-            break
+    with contextlib.closing(parts), finalized_once(model):
+        for part in parts:
+            history = fit(**{**part, "callbacks": callbacks})
+            if model.stop_training:
+                break
     callbacks.end()
     return history
+
+
+@contextlib.contextmanager
+def finalized_once(model):
+    """Let moving averages take the place of weights when a run has ended."""
+    optimizer = model.optimizer
+    optimizer.finalize_variable_values = lambda variables: None
+    try:
+        yield
+    finally:
+        del optimizer.finalize_variable_values
+    optimizer.finalize_variable_values(model.trainable_weights)
 
 
 @contextlib.contextmanager

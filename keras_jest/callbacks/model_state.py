@@ -16,21 +16,20 @@ def model_state(model):
         model: a compiled, built `SelectingModel`.
 
     Returns:
-        A dict of lists of dicts: `path`, `shape` and `value` of a variable.
+        A dict of lists of dicts: `path` and `value` of a variable.
     """
-    return {
-        group: [
-            {
-                "path": variable.path,
-                "value": keras.ops.convert_to_numpy(variable.value),
-            }
-            for variable in variables
-        ]
-        for group, variables in variables_of(model).items()
-    }
+    groups = variables_of(model).items()
+    return {group: values_of(variables) for group, variables in groups}
 
 
-def restore_model(model, state, groups=("weights", "optimizer")):
+def values_of(variables):
+    return [
+        {"path": of.path, "value": keras.ops.convert_to_numpy(of.value)}
+        for of in variables
+    ]
+
+
+def restore_model(model, state, groups=("weights", "optimizer", "metrics")):
     """Give a model the values of a state.
 
     Args:

@@ -1,5 +1,7 @@
 """The run of one `fit`: what of it is saved, and how it goes on."""
 
+import contextlib
+
 import keras
 
 from keras_jest.callbacks.callback_states import callback_states
@@ -9,6 +11,7 @@ from keras_jest.callbacks.fit_in_parts import fit_in_parts
 from keras_jest.callbacks.fit_in_parts import training_nothing
 from keras_jest.callbacks.model_state import model_state
 from keras_jest.callbacks.model_state import restore_model
+from keras_jest.callbacks.model_state import values_of
 from keras_jest.callbacks.run_identity import check_identity
 from keras_jest.callbacks.run_identity import run_identity
 from keras_jest.data.position import positioned
@@ -37,6 +40,7 @@ class ResumedFit:
         if self.saved is not None:
             self._take_place()
         self._first_step = self.step - self.batch  # Of the present epoch.
+        self._metrics = None
         self.callbacks = self._callbacks()
 
     def _take_place(self):
@@ -48,9 +52,27 @@ class ResumedFit:
             check_identity(key, {"steps_per_epoch": self.steps_per_epoch})
         self.epoch, self.batch = saved["epoch"], saved["batch"]
         self.step = saved["step"]
+        if self.epoch + bool(self.batch) > self.epochs:
+            raise ValueError(
+                "The saved run is further than this one would go. Received: "
+                f"epochs={self.epochs}, and a state of epoch {self.epoch + 1} "
+                "of it. Set more `epochs`, or name another `backup_dir`."
+            )
         self.data = self.data.starting(saved["data"])
+        self._check_data()
         # A compiled step holds the seed, which may have been a random one.
         self.model.seed, self.model.train_function = saved["seed"], None
+
+    def _check_data(self):
+        """Raise if data that are counted in steps end before the steps do."""
+        num_left = (self.epochs - self.epoch) * (self.steps_per_epoch or 0)
+        num_left -= self.batch
+        if num_left > 0 and self.data.is_exhausted():
+            raise ValueError(
+                "The data end where the run would go on. Leave `num_epochs` "
+                "of the dataset at None, or set fewer `steps_per_epoch`. "
+                f"Received: {self.step} steps made, {num_left} to come"
+            )
 
     def _callbacks(self):
         given = self.arguments.get("callbacks")
@@ -67,29 +89,36 @@ class ResumedFit:
         )
 
     def __call__(self):
-        recorders = self.model.recorders
-        self.model.recorders = (*recorders, lambda chosen: self.data(chosen))
+        model, before = self.model, self.model.position_recorders
+        model.position_recorders = (lambda position: self.data(position),)
         try:
-            return fit_in_parts(
-                self.model, self.fit, self._parts(), self.callbacks
-            )
+            return fit_in_parts(model, self.fit, self._parts(), self.callbacks)
+        except Exception:
+            # Workers that were terminated, too, end the data with an error.
+            self.backup.end_if_asked(self.save)
+            raise
         finally:
-            self.model.recorders = recorders
+            model.position_recorders = before
             self.backup.release_signal()
-            self.data.rewind()
+            with contextlib.suppress(Exception):  # Of a step that failed.
+                self.data.rewind()
 
     def _parts(self):
         """What is left of the epoch that was cut, then the other epochs."""
-        if self.batch and self.epoch < self.epochs:
+        if self.batch:
             yield from self._rest_of_epoch()
             state = self.data.trained_state() if self.steps_per_epoch else None
             self.data = self.data.starting(state)
             if self.epoch >= self.epochs:
                 return
-        yield {**self.arguments, "x": self.data, "initial_epoch": self.epoch}
+        part = {**self.arguments, "x": self.data, "initial_epoch": self.epoch}
+        if self.saved is not None and self.saved["stopped"]:
+            part["epochs"] = self.epoch  # Nothing is left but the end.
+        yield part
 
     def _rest_of_epoch(self):
         num_left = self.steps_per_epoch and self.steps_per_epoch - self.batch
+        num_left = 0 if self.saved["stopped"] else num_left
         part = {
             **self.arguments,
             "x": self.data,
@@ -107,14 +136,18 @@ class ResumedFit:
 
     def restore_model(self):
         if self.saved is not None:
-            restore_model(self.model, self.saved["variables"])
+            values = self.saved["variables"]
+            restore_model(self.model, values, ("weights", "optimizer"))
 
     def restore_others(self):
         """Let callbacks and metrics know what they knew, once."""
-        if self.saved is not None:
-            restore_callbacks(self.callbacks.others, self.saved["callbacks"])
-            if self.batch:
-                restore_model(self.model, self.saved["variables"], ["metrics"])
+        if self.saved is None:
+            return
+        restore_callbacks(self.callbacks.others, self.saved["callbacks"])
+        if self.batch:
+            # Callbacks have begun the epoch once more, with another rate.
+            restore_model(self.model, self.saved["variables"])
+            self.model.stop_training = self.saved["stopped"]
         self.saved = None
 
     def count_steps(self, batch):
@@ -134,11 +167,24 @@ class ResumedFit:
 
     def end_epoch(self, epoch):
         self.epoch, self.batch, self._first_step = epoch + 1, 0, self.step
+        self._metrics = None
+
+    @property
+    def is_over(self):
+        return self.epoch >= self.epochs or self.model.stop_training
+
+    def begin_test(self):
+        """Remember the metrics of the epoch, which validation resets."""
+        self._metrics = values_of(self.backup.model.metrics_variables)
 
     def save(self):
         """Keep all that is needed to go on after the present step."""
         # Data that are not counted in steps begin anew with each epoch.
         goes_on = self.batch or self.steps_per_epoch
+        # On JAX the callback's way to the model brings its values back.
+        variables = model_state(self.backup.model)
+        if self._metrics is not None:
+            variables["metrics"] = self._metrics
         state = {
             "identity": self.identity,
             "seed": self.model.seed,
@@ -148,7 +194,7 @@ class ResumedFit:
             "step": self.step,
             "data": self.data.trained_state() if goes_on else None,
             "callbacks": callback_states(self.callbacks.others),
-            # On JAX the callback's way to the model brings its values back.
-            "variables": model_state(self.backup.model),
+            "stopped": self.model.stop_training,
+            "variables": variables,
         }
         self.backup.folder.write(self.step, state)

@@ -1,8 +1,13 @@
 """What must be the same for a run to go on."""
 
+import json
+
 import keras
 
 from keras_jest.version import __version__
+
+# What a state brings along itself.
+RESTORED = ("seed", "first_draw")
 
 
 def run_identity(model, data):
@@ -13,15 +18,18 @@ def run_identity(model, data):
         data: `PositionedDataset`.
 
     Returns:
-        A dict for JSON.
+        A dict of what JSON has, as it comes back from a file.
     """
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    return {
+    settings = model.get_selection_settings()
+    identity = {
         "keras_jest": __version__,
-        "model": type(model).__name__,
         "optimizer": type(optimizer).__name__,
+        "dtype": model.learner.dtype_policy.name,
         "data": data.fingerprint(),
+        **{name: settings[name] for name in settings if name not in RESTORED},
     }
+    return json.loads(json.dumps(identity))
 
 
 def check_identity(saved, present):
@@ -42,7 +50,5 @@ def check_identity(saved, present):
 
 def flat(identity):
     """Names with dots in the place of dicts within dicts."""
-    items = keras.tree.flatten_with_path(
-        identity,
-    )
+    items = keras.tree.flatten_with_path(identity)
     return {".".join(map(str, path)): value for path, value in items}

@@ -32,12 +32,13 @@ class SelectionLog(keras.callbacks.Callback):
     fails.
 
     A `fit` that goes on with what a stopped one was doing, its weights and
-    draws restored by `keras.callbacks.BackupAndRestore`, say, goes on in its
-    unfinished log: steps that the kill undid are dropped, and in the end the
-    file is that of a run that was never stopped. For this the log must hold
-    the steps before the saved state: it is written at the end of each epoch,
-    and where a state is saved every few steps, let `steps_at_a_time` be a
-    divisor of that number. An unfinished log of any other run is moved to
+    draws restored by `keras_jest.callbacks.BackupAndRestore`, goes on in its
+    unfinished log, and a second `fit` of a model in its complete log: steps
+    that a kill undid are dropped, and in the end the file is that of a run
+    that was never stopped. With Keras' own `BackupAndRestore` the log must
+    stand before it in the list, and hold the steps before the saved state: it
+    is written at the end of each epoch, and where a state is saved every few
+    steps, let `steps_at_a_time` be a divisor of that number. An unfinished log of any other run is moved to
     `path.unfinished.1`, with a warning that says why.
 
     Args:
@@ -145,7 +146,9 @@ class SelectionLog(keras.callbacks.Callback):
             state: dict, what `get_state` returned.
         """
         self._begin()
-        if state["first_step"] < state["step"] and not self._log.goes_on:
+        if state["first_step"] < state["step"] and not (
+            self._log.goes_on or self._log.follows
+        ):
             warnings.warn(
                 f"The run goes on at step {state['step']}, but the log in "
                 f"{self._log.path} does not hold the steps before it. A new "

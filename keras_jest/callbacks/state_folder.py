@@ -3,7 +3,6 @@
 import json
 import pathlib
 import warnings
-import zipfile
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from keras_jest.data.whole_file import whole_file
 
 FORMAT = "keras_jest.callbacks.BackupAndRestore 1"
 NUM_KEPT = 2
-DAMAGED = (OSError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 class StateFolder:
@@ -40,15 +38,16 @@ class StateFolder:
         Raises:
             OSError: It cannot be written; the disk may be full.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             with whole_file(self.folder / f"step-{step:012d}.npz") as file:
                 np.savez(file, **as_arrays(state))
         except OSError as error:
             raise OSError(
+                error.errno,
                 f"The state after {step} steps could not be saved ({error}). "
                 f"Whole are {[path.name for path in self.paths()]} in "
-                f"{self.folder}; the run goes on from the last of them."
+                f"{self.folder}; the run goes on from the last of them.",
             ) from error
         self._drop_older()
 
@@ -75,16 +74,18 @@ class StateFolder:
                     return from_arrays(arrays)
             except OtherFormat as error:
                 raise ValueError(f"{error} Received: {path}") from error
-            except DAMAGED as error:
+            except Exception as error:  # Broken bytes raise many types.
+                path.rename(path.with_suffix(".damaged"))
                 warnings.warn(
-                    f"The state {path} is damaged ({error}); the one before "
-                    "it is taken.",
+                    f"The state {path} is damaged ({error}) and renamed; the "
+                    "one before it is taken.",
                     stacklevel=4,
                 )
         if paths:
             raise ValueError(
-                "None of the saved states can be read. Delete the folder to "
-                f"begin anew. Received: {[str(path) for path in paths]}"
+                "None of the saved states could be read. They are renamed to "
+                "`.damaged`: run again to begin anew. "
+                f"Received: {[str(path) for path in paths]}"
             )
         return None
 

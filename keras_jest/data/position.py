@@ -74,7 +74,13 @@ def with_position(batch, number):
     """
     is_tuple = isinstance(batch, (tuple, list))
     x, *others = batch if is_tuple else (batch,)
-    num_rows = len(keras.tree.flatten(x)[0])
+    shapes = [np.shape(leaf) for leaf in keras.tree.flatten(x)]
+    if not shapes or not all(shapes):
+        raise ValueError(
+            "All inputs of a batch must be arrays with a row for each "
+            f"example. Received: arrays of the shapes {shapes}"
+        )
+    num_rows = shapes[0][0]
     x = {INPUTS: x, POSITION: np.full((num_rows,), number, "int32")}
     return (x, *others) if is_tuple else x
 

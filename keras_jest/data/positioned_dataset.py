@@ -6,21 +6,24 @@ import threading
 
 import grain
 import keras
+import numpy as np
 
 from keras_jest.data.position import with_position
+
+MARKS_AT_A_TIME = 1000
 
 
 class PositionedDataset(grain.IterDataset):
     """Marks each batch, and knows the state of the data after it.
 
-    It is a recorder of a `SelectingModel`, which tells it of every batch that
-    was trained.
+    A `SelectingModel` tells it of every batch that was trained, by a call.
 
     Args:
         source: `grain.MapDataset`, `IterDataset`, `DataLoader`, or an
             iterator of one of them.
         start: str or `None`. The state, as `trained_state` returns it, with
-            which each iteration begins.
+            which iterations begin. Those that begin after a batch was
+            trained are of later epochs, and begin as the source does.
     """
 
     def __init__(self, source, start=None):
@@ -36,16 +39,19 @@ class PositionedDataset(grain.IterDataset):
         self._states = {}
         self._lock = threading.Lock()
         self._newest = None
-        self._trained = None
+        self._trained = self._trained_before = None
+        self._num_trained = 0
 
     def starting(self, state):
-        """The same data from another state on."""
-        return PositionedDataset(self.source, state)
+        """The same data from another state on; these come to an end."""
+        with self._lock:
+            self._newest = None
+            return PositionedDataset(self.source, state)
 
     def __iter__(self):
         with self._lock:
             iterator = iter(self.source)
-            if self._start is not None:
+            if self._start is not None and self._trained is None:
                 set_state_text(iterator, self._start)
             self._newest = PositionedIterator(self, iterator)
             return self._newest
@@ -62,22 +68,29 @@ class PositionedDataset(grain.IterDataset):
             self._states[number] = state_text(iteration.iterator)
             return with_position(batch, number)
 
-    def __call__(self, chosen):
+    def __call__(self, position):
         """Take note of the batch of the latest step, without waiting."""
-        self._trained = chosen["position"]
+        self._trained = position
+        self._num_trained += 1
+        if self._num_trained % MARKS_AT_A_TIME == 0:
+            # That of long ago is on the host by now.
+            self._forget_before(self._trained_before)
+            self._trained_before = position
+
+    def _forget_before(self, position):
+        if position is None:
+            return
+        trained = int(keras.ops.convert_to_numpy(position))
+        with self._lock:
+            states = self._states.items()
+            self._states = {n: state for n, state in states if n >= trained}
 
     def trained_state(self):
         """The state of the data after the batch that was trained last."""
         if self._trained is None:
             return self._start
-        trained = int(keras.ops.convert_to_numpy(self._trained))
-        with self._lock:
-            self._states = {
-                number: state
-                for number, state in self._states.items()
-                if number >= trained
-            }
-            return self._states[trained]
+        self._forget_before(self._trained)
+        return self._states[int(keras.ops.convert_to_numpy(self._trained))]
 
     def rewind(self):
         """Put a user's iterator behind what was trained, not what was read."""
@@ -95,6 +108,7 @@ class PositionedDataset(grain.IterDataset):
         if own is not None:
             return own()
         batch = keras.tree.flatten(next(iter(self), ()))
+        batch = [np.asarray(leaf) for leaf in batch]
         return {"batch": [f"{of.dtype}{list(of.shape)}" for of in batch]}
 
     def __str__(self):

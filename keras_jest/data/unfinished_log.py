@@ -2,13 +2,15 @@
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import warnings
-from typing import NamedTuple
 
-import numpy as np
-
+from keras_jest.data.held_steps import held_steps
+from keras_jest.data.held_steps import steps_before
+from keras_jest.data.held_steps import tables_before
+from keras_jest.data.held_steps import why_another
 from keras_jest.data.open_log import SETTINGS
 from keras_jest.data.open_log import DamagedLog
 from keras_jest.data.open_log import checksums
@@ -24,6 +26,7 @@ class UnfinishedLog:
 
     If the file is there and holds the steps of this run up to now, the run
     goes on in it; what it holds of later ones, which a kill undid, is dropped.
+    If the complete log holds them, it goes on after those.
     The log of another run is moved aside. Nothing on disk changes before
     there is a step to append.
 
@@ -40,7 +43,7 @@ class UnfinishedLog:
 
     def __init__(self, path, settings, first_step):
         self.path = f"{path}.unfinished"
-        self._complete = path
+        self.complete_path = path
         self._settings = settings
         self._held = held_steps(self.path)
         self._file = None
@@ -48,9 +51,14 @@ class UnfinishedLog:
         refuse_if_taken(self.path)
         num_kept = steps_before(self._held, settings)
         self.goes_on = num_kept > 0
+        ended = held_steps(path)
+        num_ended = steps_before(ended, settings)
+        self.follows = not self.goes_on and num_ended > 0
         self.next_step = first_step
         if self.goes_on:
             self.next_step = self._held.first_step + num_kept
+        elif self.follows:
+            self.next_step = ended.first_step + num_ended
 
     def append(self, columns):
         """Write steps; what a failed attempt left of them is overwritten."""
@@ -78,13 +86,13 @@ class UnfinishedLog:
             if not self.goes_on:
                 return
             self._open(self._held.columns)
-        with (
-            open_log(self.path) as (schema, tables),
-            whole_file(self._complete) as file,
-            parquet.ParquetWriter(
+        with contextlib.ExitStack() as stack:
+            schema, tables = stack.enter_context(all_tables(self))
+            file = stack.enter_context(whole_file(self.complete_path))
+            writer = parquet.ParquetWriter(
                 file, schema, write_page_checksum=True
-            ) as writer,
-        ):
+            )
+            stack.enter_context(writer)
             for table in in_groups(tables):
                 writer.write_table(table, row_group_size=len(table))
             self._check_size()
@@ -97,7 +105,8 @@ class UnfinishedLog:
             raise ValueError(
                 f"Expected {self.path} to be as it was written, to complete "
                 f"the log. Received: {size} bytes instead of {self._size}. "
-                f"What is left of it is there; {self._complete} is as before."
+                f"What is left of it is there; {self.complete_path} is as "
+                "before."
             )
 
     def close(self):
@@ -124,11 +133,8 @@ class UnfinishedLog:
             open_log(self.path) as (_, tables),
             contextlib.suppress(DamagedLog),
         ):
-            for table in tables:
-                num_rows = np.searchsorted(table["step"], self.next_step)
-                if not num_rows:
-                    break
-                for batch in table.slice(0, num_rows).to_batches():
+            for table in tables_before(tables, self.next_step):
+                for batch in table.to_batches():
                     file.write(as_message(batch, not file.tell()))
 
     def _move_aside(self, columns):
@@ -146,57 +152,17 @@ class UnfinishedLog:
         )
 
 
-class HeldSteps(NamedTuple):
-    settings: dict
-    columns: list
-    first_step: int
-    num_steps: int
-
-
-def held_steps(path):
-    """What an unfinished log holds, or `None` if it holds nothing."""
-    first = last = None
-    try:
-        with open_log(path, ["step"]) as (schema, tables):
-            settings = json.loads(schema.metadata[SETTINGS])
-            with contextlib.suppress(DamagedLog):
-                for table in tables:
-                    first = table["step"][0].as_py() if first is None else first
-                    last = table["step"][-1].as_py()
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    if first is None:
-        return None
-    return HeldSteps(settings, schema.names, first, last - first + 1)
-
-
-def steps_before(held, settings):
-    """How many steps of a log the model has behind it, 0 if not all."""
-    if held is None or differing(held.settings, settings):
-        return 0
-    num_steps = settings["first_draw"] - held.settings["first_draw"]
-    return num_steps if num_steps <= held.num_steps else 0
-
-
-def differing(one, other):
-    names = sorted((one.keys() | other.keys()) - {"first_draw"})
-    return [name for name in names if one.get(name) != other.get(name)]
-
-
-def why_another(held, settings, columns):
-    if held is None:
-        return "No step could be read from it."
-    names = differing(held.settings, settings)
-    if names:
-        return f"The two runs differ in: {', '.join(names)}."
-    if columns != held.columns:
-        return f"It has other columns: {held.columns}, not {columns}."
-    return (
-        f"It holds {held.num_steps} steps, drawn from draw "
-        f"{held.settings['first_draw']} on, and this run goes on at draw "
-        f"{settings['first_draw']}. To go on in a log, its last step must be "
-        "on disk when the model is saved: see `steps_at_a_time`."
-    )
+@contextlib.contextmanager
+def all_tables(log):
+    """Schema and tables of an unfinished log, after those it follows."""
+    own, ended = held_steps(log.path), held_steps(log.complete_path)
+    with open_log(log.path) as (schema, tables):
+        if not steps_before(ended, own.settings):
+            yield schema, tables
+            return
+        with open_log(log.complete_path) as (schema, earlier):
+            earlier = tables_before(earlier, own.first_step)
+            yield schema, itertools.chain(earlier, tables)
 
 
 def as_message(batch, with_schema):

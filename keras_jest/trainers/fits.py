@@ -31,9 +31,15 @@ def fit_of(model, keras_fit, *args, **kwargs):
         # By default Keras warns that it does not shuffle.
         arguments.setdefault("shuffle", False)
     fit = functools.partial(fit_from_iterator, model, keras_fit)
-    for callback in list_of(arguments.get("callbacks")):
-        if hasattr(callback, "around_fit"):
-            fit = callback.around_fit(model, fit)
+    callbacks = list_of(arguments.get("callbacks"))
+    around = [of for of in callbacks if hasattr(of, "around_fit")]
+    if len(around) > 1:
+        raise ValueError(
+            "One callback alone can decide where a run begins. "
+            f"Received: {around}. Leave all but one out."
+        )
+    for callback in around:
+        fit = callback.around_fit(model, fit)
     return fit(**arguments)
 
 
@@ -42,10 +48,11 @@ def fit_from_iterator(model, keras_fit, x=None, **arguments):
     if not is_grain(x, GRAIN_ITERATORS):
         return keras_fit(x, **arguments)
     data = positioned(x, **arguments)
-    with holding(model, recorders=(*model.recorders, data)):
-        history = keras_fit(data, **arguments)
-    data.rewind()
-    return history
+    try:
+        with holding(model, position_recorders=(data,)):
+            return keras_fit(data, **arguments)
+    finally:
+        data.rewind()
 
 
 def list_of(callbacks):

@@ -92,7 +92,7 @@ class SelectingModel(keras.Model):
         self.selection = self.compiled_selection = None
         self.score_loss = self.scoring_batch_size = self.last_step = None
         self.first_step = 0
-        self.recorders = ()
+        self.recorders = self.position_recorders = ()
         self._labels_outside = None
         self._is_evaluating = False
         self._saw_super_batch = False
@@ -258,6 +258,9 @@ class SelectingModel(keras.Model):
         # Of the step before: to wait for this one would idle the device.
         check_count(self._labels_outside, self)
         self._labels_outside = chosen.pop("labels_outside", None)
+        position = chosen.pop("position", None)
+        for recorder in self.position_recorders:
+            recorder(position)
         for recorder in self.recorders if chosen else ():
             recorder(chosen)
         return logs

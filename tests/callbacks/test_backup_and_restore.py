@@ -86,6 +86,51 @@ def test_epochs_that_are_passes_over_the_data(tmp_path):
     assert got == expected
 
 
+class SlowDown(keras.callbacks.LearningRateScheduler):
+    """Depends on the rate of the epoch before."""
+
+    def __init__(self):
+        super().__init__(lambda epoch, rate: 0.8 * rate)
+
+
+class StopTraining(keras.callbacks.LambdaCallback):
+    def __init__(self):
+        super().__init__(on_train_batch_end=self.stop_at_two)
+
+    def stop_at_two(self, batch, logs):
+        self.model.stop_training = batch == 2
+
+
+def at_the_end(end):
+    """After all training, before the backup hears of it."""
+    return keras.callbacks.LambdaCallback(on_train_end=lambda logs: end())
+
+
+def average(**kwargs):
+    optimizer = keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.5)
+    return make_run_model(optimizer=optimizer, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "make, others, stops",
+    [
+        (average, [], [Stop(3, kill), Stop(4, kill)]),
+        (make_run_model, [SlowDown()], [Stop(7, kill), Stop(3, kill)]),
+        (make_run_model, [StopTraining()], [Stop(3, kill), at_the_end(kill)]),
+        (make_run_model, [], [at_the_end(kill), at_the_end(kill)]),
+    ],
+    ids=["averages", "rates", "stopped", "at the end"],
+)
+def test_what_other_parts_of_keras_do(tmp_path, make, others, stops):
+    (tmp_path / "whole").mkdir()
+    expected = run(tmp_path / "whole", make(), others=others)
+    for one in stops:
+        with pytest.raises(Killed):
+            run(tmp_path, make(), others=[*others, one], save_freq=1)
+    got = run(tmp_path, make(seed=99), others=others, save_freq=1)
+    assert got == expected
+
+
 def test_kept_states_let_more_epochs_follow(tmp_path):
     settings = {"steps_per_epoch": 4, "verbose": 0}
     expected = make_run_model().fit(make_dataset(), epochs=3, **settings)
@@ -134,15 +179,33 @@ def test_at_another_batch_size_the_same_rows_follow(tmp_path):
 
 def test_sigterm_ends_with_a_saved_state(tmp_path, whole):
     before = signal.getsignal(signal.SIGTERM)
-    terminate = Stop(3, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit, match="143"):
-        run(tmp_path, others=[terminate], save_freq="epoch")
+        run(tmp_path, others=[Stop(3, terminate)], save_freq="epoch")
     assert signal.getsignal(signal.SIGTERM) is before
     names = [path.name for path in (tmp_path / "backup").iterdir()]
     assert names == ["step-000000000003.npz"]
     got = run(tmp_path, other_model(), save_freq="epoch")
     assert got == whole
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class TerminateInValidation(keras.callbacks.LambdaCallback):
+    def on_test_batch_begin(self, batch, logs=None):
+        terminate()
+
+
+def test_sigterm_in_validation_and_at_the_end(tmp_path, whole):
+    with pytest.raises(SystemExit, match="143"):
+        run(tmp_path, others=[TerminateInValidation()], save_freq="epoch")
+    names = [path.name for path in (tmp_path / "backup").iterdir()]
+    assert names == ["step-000000000004.npz"]
+    with pytest.raises(SystemExit, match="143"):
+        run(tmp_path, others=[at_the_end(terminate)], save_freq="epoch")
+    assert run(tmp_path, other_model(), save_freq="epoch") == whole
 
 
 @pytest.mark.skipif(
@@ -262,11 +325,14 @@ def test_a_damaged_state_gives_way_to_the_one_before(tmp_path, whole):
     content[len(content) // 2] ^= 255
     newest.write_bytes(content)
     with pytest.warns(UserWarning, match="0004.npz is damaged"):
+        stop(tmp_path, 3)
+    newest.write_bytes(b"")
+    with pytest.warns(UserWarning, match="0004.npz is damaged"):
         assert run(tmp_path, other_model()) == whole
 
 
 def test_what_cannot_go_on_is_refused_by_name(tmp_path, monkeypatch):
-    stop(tmp_path, 5, save_freq=1)
+    stop(tmp_path, 6, save_freq=1)
 
     def refuses(match, *args, **kwargs):
         with pytest.raises(ValueError, match=match):
@@ -275,6 +341,11 @@ def test_what_cannot_go_on_is_refused_by_name(tmp_path, monkeypatch):
     refuses("'data.seed': 0.*'data.seed': 1", dataset=make_dataset(seed=1))
     refuses("'steps_per_epoch': 4.*'steps_per_epoch': 6", steps_per_epoch=6)
     refuses("'optimizer': 'Adam'", make_run_model(optimizer="sgd"))
+    refuses("'first_step': 0.*'first_step': 3", make_run_model(first_step=3))
+    refuses("epochs=1, and a state of epoch 2", epochs=1)
+    refuses("The data end .* 5 steps made", dataset=make_dataset(10, 1))
+    two = BackupAndRestore(tmp_path / "other")
+    refuses("Leave all but one out", others=[two])
     wider = make_run_model(image_layers=[keras.layers.Dense(7)])
     refuses("shape \\(6, 8\\). Received: .*shape \\(6, 7\\)", wider)
     refuses("Received: x of type .*dict", dataset=POOL, batch_size=10)

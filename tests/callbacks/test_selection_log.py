@@ -91,8 +91,12 @@ def test_an_older_file_is_replaced_by_a_complete_one_only(pool, tmp_path):
     # Two steps were made since, and the run goes on from there.
     model.fit(pool, batch_size=18, verbose=0, callbacks=[log])
     steps = parquet.read_table(path)["step"].to_pylist()
-    assert steps == [3] * 6 + [4] * 6 + [5] * 9 + [6] * 9
+    first = [0] * 6 + [1] * 6 + [2] * 6
+    assert steps == first + [3] * 6 + [4] * 6 + [5] * 9 + [6] * 9
     assert sorted(tmp_path.iterdir()) == [path]
+    another = make_model(selection=IndependentSelection(0.5))
+    another.fit(pool, batch_size=12, verbose=0, callbacks=[SelectionLog(path)])
+    assert parquet.read_table(path)["step"].to_pylist() == first
 
 
 @pytest.mark.once
