@@ -113,6 +113,15 @@ needs_reference = args.selection in ("joint", "independent")
 if needs_reference and not args.reference_shards:
     parser.error(f"--selection {args.selection} needs --reference-shards")
 output = pathlib.Path(args.output)
+
+
+def write_json(path, content):
+    """Write a file aside first: a kill leaves it whole or not there."""
+    part = pathlib.Path(f"{path}.part")
+    part.write_text(json.dumps(content, indent=1, default=float))
+    part.replace(path)
+
+
 settings = {k: v for k, v in vars(args).items() if k != "resume"}
 settings["backend"] = keras.backend.backend()
 if (output / "settings.json").exists():
@@ -125,8 +134,9 @@ if (output / "settings.json").exists():
         parser.error(f"cannot resume: {', '.join(changed)} differ from before")
     if (output / "result.json").exists():
         parser.error(f"the run in {output} has ended")
-output.mkdir(parents=True, exist_ok=True)
-(output / "settings.json").write_text(json.dumps(settings, indent=1))
+else:
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "settings.json", settings)
 
 """
 ## Open the shards
@@ -231,7 +241,7 @@ def make_optimizer(model, num_steps):
 """
 ## Train
 
-Ten times in a run the progress bar says how well the test set is retrieved.
+Up to ten times in a run the progress bar says how well the test set is retrieved.
 `BackupAndRestore` keeps model, optimizer, draws and place in the data; they
 are deleted when all else is written, so that a kill in between loses nothing.
 """
@@ -309,6 +319,8 @@ num_scored = args.steps * super_batch_size if policy and policy.needs else 0
 result = {
     "metrics": {name: values[-1] for name, values in history.history.items()}
     | retrieval(pairs),
+    # If the run was resumed, seconds are those of the last process.
+    "resumed": args.resume,
     "seconds": time.time() - start,
     "reference_seconds": reference_seconds,
     "reference_examples_trained": (
@@ -339,9 +351,8 @@ axis.grid(alpha=0.3)
 figure.tight_layout()
 figure.savefig(output / "learning_curve.png", dpi=120)
 
-for path in filter(None, (output / "result.json", args.json)):
-    with open(path, "w") as file:
-        json.dump(result, file, indent=1, default=float)
+for path in filter(None, (args.json, output / "result.json")):
+    write_json(path, result)
 for folder in output.glob("*_backup"):
     shutil.rmtree(folder)
 print(f"\nR@10 {recalls[-1]:.3f}. All of the run is in {output}")

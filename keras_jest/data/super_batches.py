@@ -5,6 +5,7 @@ import functools
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.data.as_captions import as_captions
 from keras_jest.data.caption import strip_caption
 from keras_jest.data.checked_tokenizer import checked_tokenizer
 from keras_jest.data.decode_image import decode_image
@@ -158,9 +159,10 @@ class Example:
 
     def __call__(self, record):
         try:
+            (caption,) = as_captions([record["text"]])
             return {
                 "images": decode_image(record["image"], self.image_size),
-                "token_ids": self.tokenizer([strip_caption(record["text"])])[0],
+                "token_ids": self.tokenizer([strip_caption(caption)])[0],
                 "key": record_key(record["key"], record.get("shard", "")),
             }
         except ValueError as error:

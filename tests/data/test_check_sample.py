@@ -177,7 +177,9 @@ def test_messages_are_short_whatever_a_member_is_called(tmp_path):
     messages.append(str(caught.value))
     bad = records[0] | {"image": b"noise"}
     with pytest.raises(ValueError, match="is bad") as caught:
-        load_arrays([bad], lambda texts: [[0]], image_size=4, verbose=0)
+        load_arrays(
+            [bad], lambda texts: [[0]] * len(texts), image_size=4, verbose=0
+        )
     messages.append(str(caught.value))
     path.unlink()
     with pytest.raises(ValueError, match="x.tar") as caught:

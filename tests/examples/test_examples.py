@@ -4,10 +4,12 @@ import io
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tarfile
 
+import pyarrow.parquet as parquet
 import pytest
 from PIL import Image
 
@@ -75,9 +77,10 @@ def test_active_clip(tmp_path):
         assert min(image.size) > 300
 
 
-def write_shards(folder, split, num_records):
+def write_shards(folder, split, num_records, ending=""):
     folder.mkdir()
-    with tarfile.open(folder / "00000.tar", "w") as archive:
+    path = folder / f"00000.tar{ending}"
+    with tarfile.open(path, f"w:{ending.strip('.')}") as archive:
         for row in range(num_records):
             file = io.BytesIO()
             Image.fromarray(split["images"][row]).save(file, "PNG")
@@ -120,6 +123,54 @@ def test_jest_tar_shards(tmp_path):
     }
     assert result["settings"]["filter_ratio"] == 0.5
     assert result["settings"]["seed"] == 1
+
+
+def test_jest_tar_shards_stopped_by_a_scheduler(tmp_path):
+    """It goes on exactly, and a folder that holds a run is never taken."""
+    train, curated, test = pictograms.load_data(image_size=16)
+    write_shards(tmp_path / "pool", train, 120, ".gz")
+    write_shards(tmp_path / "good", curated, 60)
+    write_shards(tmp_path / "test", test, 40)
+    script = "examples/vision_language/jest_tar_shards.py"
+    arguments = (
+        "pool --reference-shards good --test-shards test --score easy_reference"
+        " --filter-ratio 0.5 --sub-batch-size 16 --steps 6 --reference-steps 2"
+        " --image-size 16 --output"
+    ).split()
+    run(script, *arguments, "whole", folder=tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / script), *arguments, "stopped"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    is_learner = False
+    for line in process.stdout:
+        is_learner = is_learner or "Training the learner" in line
+        if is_learner and "Epoch 3/6" in line:
+            process.terminate()
+    assert process.wait() == 128 + signal.SIGTERM
+    with pytest.raises(AssertionError, match="--resume or another"):
+        run(script, *arguments, "stopped", folder=tmp_path)
+    with pytest.raises(AssertionError, match="seed differ"):
+        options = ("stopped", "--resume", "--seed", 5)
+        run(script, *arguments, *options, folder=tmp_path)
+    run(script, *arguments, "stopped", "--resume", folder=tmp_path)
+    logs = [
+        parquet.read_table(tmp_path / of / "picks.parquet")
+        for of in ("whole", "stopped")
+    ]
+    assert logs[0].equals(logs[1])
+    results = [
+        json.loads((tmp_path / of / "result.json").read_text())
+        for of in ("whole", "stopped")
+    ]
+    assert results[0]["history"] == results[1]["history"]
+    names = {path.name for path in (tmp_path / "stopped").iterdir()}
+    assert names >= {"learner.keras", "tokenizer.json", "learning_curve.png"}
+    assert not any("backup" in name for name in names)
 
 
 def test_jest_tar_shards_without_selection(tmp_path):
@@ -167,7 +218,7 @@ def test_jest_tar_shards_on_the_shared_shards(tmp_path, shared_data):
         tmp_path / "result.json",
         folder=tmp_path,
     )
-    assert "pool 4000, test 1881" in output
+    assert "pool: 4000 pairs" in output and "test: 1881 pairs" in output
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["bad_records"] == {}
     assert result["examples_scored"] == 2 * 40
