@@ -42,6 +42,14 @@ def test_selection(tmp_path):
         assert min(result["peak bytes"]["dense"]) > 0
 
 
+def test_backup(tmp_path):
+    settings = "--variant mu/8 --image-size 16 --sub-batch 8 --repeats 1 "
+    table = run("backup.py", settings + "--steps 3", tmp_path / "backup.json")
+    assert 0 < table["mark and state over step"] < 1
+    assert table["save, ours over Keras"] > 0
+    assert table["bytes of two states"] > 1e5
+
+
 def test_train_step(tmp_path):
     settings = "--variant mu/8 --scorer mu/8 --image-size 16 --sub-batch 8 "
     settings += "--repeats 1"
