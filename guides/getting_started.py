@@ -252,7 +252,9 @@ for kind in np.unique(source):
 
 Nothing is selected in `evaluate()` and `predict()`. The learner is an ordinary
 Keras model, and a saved `JESTModel` goes on training where it stopped, with
-the same draws.
+the same draws. A long run is best watched by the callback
+`keras_jest.callbacks.BackupAndRestore`: after a kill at any step the same
+script goes on with the very next record of `keras_jest.data.super_batches`.
 """
 
 model.learner.save("learner.keras")

@@ -119,3 +119,15 @@ def total(counts):
     for numbers in counts:
         added.update(numbers)
     return dict(added.most_common())
+
+
+def index_stamp(paths, names, limits):
+    """Return what an index depends on, as JSON has it."""
+    shards = []
+    for path in paths:
+        try:
+            stat = os.stat(path)
+            shards.append([stat.st_size, stat.st_mtime_ns])
+        except OSError:  # The scan counts it as unreadable.
+            shards.append(None)
+    return {"names": names, "shards": shards, "limits": list(limits)}

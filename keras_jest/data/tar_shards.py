@@ -18,6 +18,7 @@ from keras_jest.data.find_shards import shard_names
 from keras_jest.data.fingerprint import digest
 from keras_jest.data.record_key import record_key
 from keras_jest.data.shard_index import ShardIndex
+from keras_jest.data.shard_index import index_stamp
 from keras_jest.data.shard_report import report_bad
 from keras_jest.data.short_name import short_name
 from keras_jest.data.tar_members import read_at
@@ -122,6 +123,10 @@ class TarShards:
                 "Expected `max_bad_share` in [0, 1]. Received: "
                 f"max_bad_share={max_bad_share}"
             )
+        if index_path:  # Else it is missed when all has been scanned.
+            os.makedirs(
+                os.path.dirname(os.path.abspath(index_path)), exist_ok=True
+            )
         paths = find_shards(paths)
         self._names = shard_names(paths)
         limits = (max_pixels, max_caption_bytes, max_image_bytes)
@@ -220,18 +225,6 @@ class TarShards:
             for number, shard in enumerate(self._index.shards)
         ]
         return np.array(keys, "int32").reshape(-1, 4)
-
-
-def index_stamp(paths, names, limits):
-    """Return what an index depends on, as JSON has it."""
-    shards = []
-    for path in paths:
-        try:
-            stat = os.stat(path)
-            shards.append([stat.st_size, stat.st_mtime_ns])
-        except OSError:  # The scan counts it as unreadable.
-            shards.append(None)
-    return {"names": names, "shards": shards, "limits": list(limits)}
 
 
 def build_index(paths, names, limits, verbose):
