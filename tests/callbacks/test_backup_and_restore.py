@@ -131,6 +131,7 @@ def test_what_other_parts_of_keras_do(tmp_path, make, others, stops):
     assert got == expected
 
 
+@pytest.mark.once
 def test_kept_states_let_more_epochs_follow(tmp_path):
     settings = {"steps_per_epoch": 4, "verbose": 0}
     expected = make_run_model().fit(make_dataset(), epochs=3, **settings)
@@ -144,6 +145,7 @@ def test_kept_states_let_more_epochs_follow(tmp_path):
     assert history.history == again.history == expected.history
 
 
+@pytest.mark.once
 def test_at_another_batch_size_the_same_rows_follow(tmp_path):
     seen = []
 
@@ -269,7 +271,16 @@ def fit_classifier(folder, dataset, num_steps=None, epochs=2):
     return history.history, values_of(model)
 
 
-@pytest.mark.parametrize("kind", ["map", "iter", "loader", "iterator"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "iterator",
+        *(
+            pytest.param(kind, marks=pytest.mark.once)
+            for kind in ("map", "iter", "loader")
+        ),
+    ],
+)
 def test_any_grain_dataset_by_its_own_state(tmp_path, kind):
     def dataset(**kwargs):
         made = labelled_dataset(
@@ -299,6 +310,7 @@ def test_an_iterator_stands_behind_what_was_trained():
         twice.fit(iterator, epochs=2)
 
 
+@pytest.mark.once
 def test_a_full_disk_leaves_the_older_state_whole(tmp_path, whole, monkeypatch):
     saves = []
     write = np.savez
@@ -318,6 +330,7 @@ def test_a_full_disk_leaves_the_older_state_whole(tmp_path, whole, monkeypatch):
     assert run(tmp_path, other_model()) == whole
 
 
+@pytest.mark.once
 def test_a_damaged_state_gives_way_to_the_one_before(tmp_path, whole):
     stop(tmp_path, 5)
     newest = tmp_path / "backup" / "step-000000000004.npz"
@@ -331,6 +344,7 @@ def test_a_damaged_state_gives_way_to_the_one_before(tmp_path, whole):
         assert run(tmp_path, other_model()) == whole
 
 
+@pytest.mark.once
 def test_what_cannot_go_on_is_refused_by_name(tmp_path, monkeypatch):
     stop(tmp_path, 6, save_freq=1)
 
@@ -353,6 +367,7 @@ def test_what_cannot_go_on_is_refused_by_name(tmp_path, monkeypatch):
     refuses("'keras_jest': '9.9.9'")
 
 
+@pytest.mark.once
 def test_a_plain_keras_model_is_refused(tmp_path):
     model = make_classifier()
     model.compile("sgd", "mse")
@@ -364,6 +379,7 @@ def test_a_plain_keras_model_is_refused(tmp_path):
         )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("save_freq", [0, -1, "batch", 1.5])
 def test_save_freq_is_checked(tmp_path, save_freq):
     with pytest.raises(ValueError, match="save_freq="):
