@@ -75,7 +75,7 @@ class AttentionPooling(KeepsSublayers, keras.layers.Layer):
     def call(self, inputs):
         probe = ops.repeat(self.probe, ops.shape(inputs)[0], axis=0)
         pooled = self.attention(probe, inputs)
-        pooled = pooled + self.mlp(self.norm(pooled))
+        pooled = ops.add(pooled, self.mlp(self.norm(pooled)))
         return ops.squeeze(pooled, axis=1)
 
     def compute_output_shape(self, input_shape):

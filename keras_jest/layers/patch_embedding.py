@@ -89,7 +89,7 @@ class PatchEmbedding(KeepsSublayers, keras.layers.Layer):
         patches = self.projection(inputs)
         num_patches = self.position_embedding.shape[1]
         tokens = ops.reshape(patches, (-1, num_patches, self.width))
-        return tokens + self.position_embedding
+        return ops.add(tokens, self.position_embedding)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self._num_patches(input_shape), self.width)

@@ -3,6 +3,7 @@
 import math
 
 import keras
+from keras import ops
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.layers.keeps_sublayers import KeepsSublayers
@@ -78,7 +79,7 @@ class TokenEmbedding(KeepsSublayers, keras.layers.Layer):
         self.sublayers_are_made()
 
     def call(self, inputs):
-        return self.tokens(inputs) + self.position_embedding
+        return ops.add(self.tokens(inputs), self.position_embedding)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape, self.width)

@@ -1,6 +1,7 @@
 """The block of which both towers of SigLIP are made."""
 
 import keras
+from keras import ops
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.layers.keeps_sublayers import KeepsSublayers
@@ -70,8 +71,9 @@ class TransformerBlock(KeepsSublayers, keras.layers.Layer):
 
     def call(self, inputs):
         normalised = self.attention_norm(inputs)
-        tokens = inputs + self.attention(normalised, normalised)
-        return tokens + self.mlp(self.mlp_norm(tokens))
+        # Not by `+`: TensorFlow adds no numbers of two precisions.
+        tokens = ops.add(inputs, self.attention(normalised, normalised))
+        return ops.add(tokens, self.mlp(self.mlp_norm(tokens)))
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
