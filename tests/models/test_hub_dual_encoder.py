@@ -279,5 +279,6 @@ def test_what_was_done_to_a_backbone_comes_back(kind, change, tmp_path):
         assert one.trainable == other.trainable
         np.testing.assert_array_equal(to_numpy(one), to_numpy(other))
     pairs, expected = (to_numpy(of(batch())) for of in (loaded, model))
+    # Equal weights; of unit length, with a few float32 roundings of 6e-8.
     for name, value in expected.items():
         np.testing.assert_allclose(pairs[name], value, atol=1e-6)

@@ -138,6 +138,7 @@ def test_a_file_of_version_0_1_0(tmp_path):
     for weight, value in zip(
         model.learner.get_weights(), expected, strict=True
     ):
+        # A formula of sines, whose last digit is the machine's.
         np.testing.assert_allclose(weight, value, rtol=1e-6)
     assert int(model.optimizer.iterations) == int(model.draws) == 3
     moments = model.optimizer.variables[2:]
