@@ -40,6 +40,8 @@ def select_rows(model, data):
         chosen["key"] = ops.take(x["key"], picks, axis=0)
     metrics = model.selection_metrics
     metrics.update(scores, picks, is_scored)
+    num_scored = num_rows * ops.cast(is_scored, "float32")
+    metrics.update_work(picks.shape[0], num_scored)
     if metrics.shows_spread and draws_by_score(model.selection):
         gain = model.selection.gain
         metrics.update_spread(drawn_by, is_scored, gain)

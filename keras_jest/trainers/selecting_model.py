@@ -247,6 +247,9 @@ class SelectingModel(keras.Model):
                 check_first_super_batch(self.selection, data)
                 self._saw_super_batch = True
             sub_batch, chosen = select_rows(self, data)
+        else:
+            num_rows = keras.tree.flatten(data)[0].shape[0]
+            self.selection_metrics.update_work(num_rows, 0)
         if self.score_delay:
             self.previous_weights.store(self.roles.trained_scorers)
         return sub_batch, {**chosen, **position}

@@ -14,7 +14,8 @@ class SelectionMetrics(keras.layers.Layer):
     It holds the mean learnability of the super-batch and of what was kept,
     over the steps that scored rows (0 if there were none); the number of
     scored rows that are not finite; and, unseen, of places that had to be
-    filled by repeating rows, and of labels that are no class.
+    filled by repeating rows, of labels that are no class, and of the rows
+    that were trained on and scored, for a ledger.
 
     Args:
         shows_spread: bool. Show the mean of `log(std(gain * score))`, too:
@@ -26,6 +27,7 @@ class SelectionMetrics(keras.layers.Layer):
         super().__init__(**kwargs)
         self.shown = ["learnability", "kept_learnability", "nonfinite_rows"]
         self.unseen = ["repeated_rows", "labels_outside"]
+        self.unseen += ["trained_rows", "scored_rows"]
         self.shows_spread = shows_spread
         (self.shown if shows_spread else self.unseen).append("log_spread")
         self.log_spread = keras.metrics.Mean("log_spread")
@@ -34,6 +36,8 @@ class SelectionMetrics(keras.layers.Layer):
         self.kept_learnability = keras.metrics.Mean("kept_learnability")
         self.nonfinite_rows = keras.metrics.Sum("nonfinite_rows")
         self.repeated_rows = keras.metrics.Sum("repeated_rows")
+        self.trained_rows = keras.metrics.Sum("trained_rows")
+        self.scored_rows = keras.metrics.Sum("scored_rows")
         self.built = True
 
     def update(self, scores, picks, is_scored):
@@ -58,6 +62,14 @@ class SelectionMetrics(keras.layers.Layer):
             log_spread + math.log(gain),
             sample_weight=ops.cast(is_scored, "float32"),
         )
+
+    def update_work(self, num_trained, num_scored):
+        """Count the rows that a step trains on and that it scores."""
+        for count, metric in (
+            (num_trained, self.trained_rows),
+            (num_scored, self.scored_rows),
+        ):
+            metric.update_state(ops.cast(count, "float32"))
 
     def update_faults(self, num_repeated, num_labels_outside):
         """Count what `check` raises for."""
