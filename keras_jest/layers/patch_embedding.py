@@ -30,8 +30,8 @@ class PatchEmbedding(KeepsSublayers, keras.layers.Layer):
     the grid of `patch_size`; for another grid they are resized in the call,
     linearly and with antialiasing. Nothing is overwritten, and gradients go
     to what is stored. The kernel starts as that of a plain layer of the
-    largest size, and so it does at half the size, and at half of that:
-    FlexiViT's own start depends on `width`.
+    largest size, which makes it start as one of half the size, too, whatever
+    the width; in FlexiViT's own code its deviation is `1 / sqrt(width)`.
 
     Args:
         patch_size: int. The side of a patch, in pixels.

@@ -12,7 +12,7 @@ import numpy as np
 def made_once(make):
     """Keep what a function of sizes makes, safe from being written to."""
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     @functools.wraps(make)
     def make_once(*arguments, **options):
         matrix = make(*arguments, **options)
