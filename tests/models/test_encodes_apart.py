@@ -7,12 +7,10 @@ from check_layer import to_numpy
 
 from keras_jest.models import DualEncoder
 from keras_jest.models import HubDualEncoder
-from keras_jest.models import ImageTransformer
 from keras_jest.models import SigLIP
-from keras_jest.models import TextTransformer
 
 SIZES = {"width": 8, "depth": 1, "num_heads": 2, "mlp_dim": 12}
-POLICIES = ("float32", "mixed_bfloat16", "bfloat16")
+POLICIES = ("float32", "mixed_bfloat16")
 
 
 def batch(n=3):
@@ -22,10 +20,17 @@ def batch(n=3):
     return {"images": images, "token_ids": token_ids}
 
 
+def tower(first, dtype):
+    """Its numbers differ between precisions."""
+    dense = keras.layers.Dense(6, dtype=dtype)
+    layers = [first, keras.layers.Flatten(), dense]
+    return keras.Sequential(layers)
+
+
 def in_policies(model_policy, image_policy, text_policy):
     model = DualEncoder(
-        ImageTransformer(8, 4, **SIZES, dtype=image_policy),
-        TextTransformer(20, 5, **SIZES, dtype=text_policy),
+        tower(keras.layers.Flatten(), dtype=image_policy),
+        tower(keras.layers.Embedding(20, 4), dtype=text_policy),
         logit_scale=99.7,
         dtype=model_policy,
     )
@@ -59,10 +64,10 @@ def assert_equal(tree, expected):
 
 @pytest.mark.parametrize(
     "policies",
-    [(policy,) * 3 for policy in POLICIES]
-    + [
+    [
+        ("float32", "float32", "float32"),
+        ("mixed_bfloat16", "mixed_bfloat16", "mixed_bfloat16"),
         ("mixed_bfloat16", "float32", "bfloat16"),
-        ("float32", "mixed_bfloat16", "float32"),
     ],
 )
 def test_parts_are_equal_to_the_whole(policies):
@@ -70,17 +75,18 @@ def test_parts_are_equal_to_the_whole(policies):
     model, inputs = in_policies(*policies), batch()
     expected = model(inputs)
     assert_equal(apart(model, inputs), expected)
-    for policy in POLICIES[:2]:
+    for policy in POLICIES:
         around = Around(model, dtype=policy)
         around.autocast = False  # Else it rounds the pictures.
         assert_equal(around(inputs), expected)
 
 
+@pytest.mark.once
 def test_of_a_backbone_of_keras_hub():
     models = pytest.importorskip("keras_hub").models
     sizes = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2}
     sizes["intermediate_dim"] = 12
-    for policy in POLICIES[:2]:
+    for policy in POLICIES:
         keras.config.set_dtype_policy(policy)
         try:
             backbone = models.SigLIPBackbone(
@@ -106,6 +112,7 @@ def test_of_a_backbone_of_keras_hub():
         model.encode_images(inputs["images"], patch_size=8)
 
 
+@pytest.mark.once
 def test_at_another_patch_size():
     model = SigLIP(8, 4, 20, 5, **SIZES, patch_sizes=(4, 8))
     expected = model(batch(), patch_size=8)
