@@ -167,6 +167,11 @@ class DualEncoder(EncodesApart, KeepsSublayers, keras.Model):
         )
 
     @property
+    def patch_size(self):
+        """The patch size of the image encoder, `None` if it tells none."""
+        return getattr(self.image_encoder, "patch_size", None)
+
+    @property
     def patch_sizes(self):
         """The patch sizes of the image encoder, `None` if it has one alone."""
         return getattr(self.image_encoder, "patch_sizes", None)
