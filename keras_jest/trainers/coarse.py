@@ -27,16 +27,11 @@ def coarsely(model, coarse_size):
 
 
 def check_sees_coarsely(model, inputs, coarse_size):
-    """Raise, without running it, if a model cannot see coarse pictures."""
-    symbolic = keras.tree.map_structure(
-        lambda array: keras.KerasTensor(
-            array.shape, keras.backend.standardize_dtype(array.dtype)
-        ),
-        inputs,
-    )
-    symbolic, arguments = coarsened(model, symbolic, coarse_size)
+    """Raise, by a look at one row, if a model cannot see coarse pictures."""
+    one = keras.tree.map_structure(lambda array: array[:1], inputs)
+    one, arguments = coarsened(model, one, coarse_size)
     try:
-        model(symbolic, training=False, **arguments)
+        model(one, training=False, **arguments)
     except Exception as error:
         raise ValueError(explained(coarse_size, error)) from error
 
@@ -84,10 +79,8 @@ def is_pictures(array):
 
 def picture_size(inputs):
     """The side of the pictures among the inputs of a model, in pixels."""
-    arrays = keras.tree.flatten(inputs)
-    sides = {
-        of.shape[axis] for of in arrays if is_pictures(of) for axis in (1, 2)
-    }
+    shapes = [tuple(of.shape) for of in keras.tree.flatten(inputs)]
+    sides = {side for shape in shapes if len(shape) == 4 for side in shape[1:3]}
     if len(sides) != 1 or None in sides:
         raise ValueError(
             "What is to be seen coarsely must be square pictures of one size, "

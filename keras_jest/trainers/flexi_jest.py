@@ -126,6 +126,9 @@ class FlexiJEST(SelectingModel):
     def run_learner(self, inputs, training):
         if not training:
             return super().run_learner(inputs, training)
+        if self.awaits_first_super_batch:
+            # Keras calls it, with nothing in it, before there is a batch.
+            check_sees_coarsely(self.learner, inputs, self.coarse_size)
         return in_two_sizes(
             self.learner, inputs, self.coarse_size, self.coarse_share
         )
