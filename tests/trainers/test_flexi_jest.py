@@ -352,11 +352,11 @@ def test_pictures_of_other_shapes_are_refused():
     model = make_model(*pooling(), selection=UniformSelection(0.5))
     pool = make_pool(8)
     pool["images"] = pool["images"][:, :, :6]
-    with pytest.raises(ValueError, match=r"square pictures.*\(8, 8, 6, 3\)"):
+    with pytest.raises(ValueError, match=r"square pictures.*\(\d, 8, 6, 3\)"):
         fit(model, pool, batch_size=8)
     flat = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
     model = make_model(flat, loss=CROSS_ENTROPY, selection=None)
-    with pytest.raises(ValueError, match=r"square pictures.*\[\(4, 6\)\]"):
+    with pytest.raises(ValueError, match=r"square pictures.*\(\d, 6\)"):
         fit(model, np.ones((4, 6), "float32"), y=np.zeros(4), batch_size=4)
 
 
