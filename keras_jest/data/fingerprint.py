@@ -19,7 +19,6 @@ def data_fingerprint(records, tokenizer, **arguments):
     Returns:
         A dict for JSON, to be compared key by key.
     """
-    token_ids = np.concatenate([np.ravel(tokenizer([of])) for of in PROBES])
     arguments = {
         name: digest(value) if isinstance(value, np.ndarray) else value
         for name, value in arguments.items()
@@ -27,9 +26,19 @@ def data_fingerprint(records, tokenizer, **arguments):
     return {
         "num_records": len(records),
         "records": records_digest(records),
-        "tokenizer": digest(token_ids.astype("int64")),
+        "tokenizer": tokenizer_digest(tokenizer),
         **arguments,
     }
+
+
+def tokenizer_digest(tokenizer):
+    """A digest of what a tokenizer makes of some captions.
+
+    Args:
+        tokenizer: as `keras_jest.data.checked_tokenizer` returns it.
+    """
+    token_ids = np.concatenate([np.ravel(tokenizer([of])) for of in PROBES])
+    return digest(token_ids.astype("int64"))
 
 
 def records_digest(records):
