@@ -175,11 +175,12 @@ class ReferenceStore:
             for name, column in self._part(0).columns.items()
             if name != "key"
         }
-        for number in np.unique(parts).tolist():
-            columns = self._part(number).columns
-            here = np.flatnonzero(parts == number)
+        order = np.argsort(parts, kind="stable")
+        cuts = np.flatnonzero(np.diff(parts[order])) + 1
+        for here in np.split(order, cuts) if len(order) else ():
+            columns = self._part(int(parts[here[0]])).columns
             for name, array in arrays.items():
-                array[here] = columns[name][rows[here]]
+                array[here] = columns[name].take(rows[here], axis=0)
         return {f"reference_{name}": array for name, array in arrays.items()}
 
     def verify(self, verbose=1):
