@@ -63,3 +63,14 @@ def keys_to_hex(keys):
     """As `key_to_hex`, for an array of shape `(n, 4)`: a list of texts."""
     text = np.asarray(keys).astype("<i4").tobytes().hex()
     return [text[start : start + 32] for start in range(0, len(text), 32)]
+
+
+def keys_from_hex(texts):
+    """Undo `keys_to_hex`: texts as an `S32` array of shape `(n,)`.
+
+    Raises:
+        ValueError: Some are not 32 hexadecimal digits.
+    """
+    text = np.ascontiguousarray(texts, "S32").tobytes()
+    keys = np.frombuffer(bytes.fromhex(text.decode("ascii")), "<i4")
+    return keys.astype("int32").reshape(len(texts), 4)
