@@ -1,5 +1,7 @@
 """FLOPs of forward and backward passes, with nothing run and nothing copied."""
 
+import contextlib
+
 import keras
 
 from keras_jest.api_export import keras_jest_export
@@ -82,8 +84,23 @@ def flops_of_pass(model_pass, inputs, num_rows=None):
     model = model_pass.model
     variables = [*model.variables, *getattr(model, "metrics_variables", ())]
     trainable = model.trainable_variables if model_pass.is_training else []
-    total = backend.count(model_pass.look, inputs, variables, trainable)
+    with losses_kept(model):
+        total = backend.count(model_pass.look, inputs, variables, trainable)
     return total / keras.tree.flatten(inputs)[0].shape[0]
+
+
+@contextlib.contextmanager
+def losses_kept(model):
+    """Let a model have the `losses` of its last call, though it is called."""
+    kept = [
+        (of, list(of._losses), set(of._loss_ids))
+        for of in model._flatten_layers()
+    ]
+    try:
+        yield
+    finally:
+        for layer, losses, ids in kept:
+            layer._losses[:], layer._loss_ids = losses, ids
 
 
 def with_rows(array, num_rows):

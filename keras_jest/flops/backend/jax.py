@@ -91,17 +91,24 @@ def dot_flops(equation):
 
 
 def convolution_flops(equation):
-    """Of all pairs of an output and a weight, those that meet no zeros.
+    """Two for each pair of an output and a weight, but for zeros in between.
 
-    The input of a transposed convolution, or the gradient of one with
-    strides, has zeros between its pixels.
+    In each direction a pixel, a weight and an output meet, and two of them
+    tell the third. So there are no more meetings than pairs of the two that
+    are fewest, also where zeros are put between pixels, as in the gradients
+    of strides, or around them, as in those of a convolution without padding.
     """
-    params = equation.params
-    kernel = equation.invars[1].aval.shape
-    kernel_axes = params["dimension_numbers"].rhs_spec
-    size = math.prod(equation.outvars[0].aval.shape)
-    per_output = math.prod(kernel) // kernel[kernel_axes[0]]
-    return 2 * size * per_output / math.prod(params["lhs_dilation"])
+    numbers = equation.params["dimension_numbers"]
+    specs = (numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec)
+    arrays = (*equation.invars, *equation.outvars)
+    shapes = [
+        [of.aval.shape[axis] for axis in spec]
+        for of, spec in zip(arrays, specs, strict=True)
+    ]
+    places = zip(*(shape[2:] for shape in shapes), strict=True)
+    pairs = [math.prod(sorted(sizes)[:2]) for sizes in places]
+    _, (_, channels, *_), (rows, filters, *_) = shapes
+    return 2 * rows * filters * channels * math.prod(pairs)
 
 
 def attention_flops(equation):

@@ -6,6 +6,7 @@ import math
 import keras
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -22,11 +23,26 @@ def count(look, inputs, variables, trainable):
         stack.enter_context(torch.set_grad_enabled(bool(trained)))
         stack.enter_context(keras.StatelessScope(pairs, collect_losses=True))
         stack.enter_context(counter)
+        stack.enter_context(ZeroForNumbers())
         outputs = look(inputs)
         if trained:
             scalar = scalar_of(outputs)
             torch.autograd.grad(scalar, trained, allow_unused=True)
     return counter.get_total_flops()
+
+
+class ZeroForNumbers(TorchDispatchMode):
+    """Gives 0 where a number is read from a tensor that holds none.
+
+    So is the seed of a dropout, and on it no count depends.
+    """
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._local_scalar_dense.default:
+            kind = args[0].dtype
+            is_float = kind.is_floating_point
+            return False if kind == torch.bool else 0.0 if is_float else 0
+        return function(*args, **(kwargs or {}))
 
 
 def empty_like(array):
