@@ -1,5 +1,7 @@
 """What a run computes for each row, and what its task is."""
 
+import math
+
 import keras
 
 from keras_jest.callbacks.ledger_account import count_passes
@@ -7,6 +9,8 @@ from keras_jest.callbacks.selecting_passes import selecting_passes
 from keras_jest.evaluation.computation import TRAINING
 from keras_jest.flops.model_pass import UNIFORM
 from keras_jest.flops.model_pass import ModelPass
+
+TRAINS = "learner training"
 
 
 def num_kept(model, num_rows):
@@ -41,7 +45,7 @@ def plain_passes(model):
     def look(rows):
         return model(rows, training=True)
 
-    return [ModelPass("learner training", model, look, True, "trained_rows")]
+    return [ModelPass(TRAINS, model, look, True, "trained_rows")]
 
 
 def task_of(model, passes, monitor, mode):
@@ -53,12 +57,11 @@ def task_of(model, passes, monitor, mode):
         "monitor": monitor,
         "mode": mode,
         "loss": getattr(loss, "name", getattr(loss, "__name__", str(loss))),
-        "parameters": sum(of.size for of in learner.trainable_variables),
+        "parameters": sum(
+            math.prod(of.shape) for of in learner.trainable_variables
+        ),
         "training_flops": float(flops[UNIFORM] or flops[TRAINS]),
     }
-
-
-TRAINS = "learner training"
 
 
 def flops_of(passes, term):

@@ -155,8 +155,9 @@ def test_nothing_is_computed_or_changed():
     model.fit(x, x[:, :3], verbose=0)
     variables = [*model.variables, *model.metrics_variables]
     before = [ops.convert_to_numpy(of) for of in variables]
-    losses = [id(of) for of in model.losses]
     outputs = model.predict(x, verbose=0)
+    losses = [id(of) for of in model.losses]
+    assert losses or keras.backend.backend() == "jax"
     count_flops(model, batch)
     count_flops(model, batch, training=True)
     after = [ops.convert_to_numpy(of) for of in variables]
