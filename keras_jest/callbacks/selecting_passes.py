@@ -5,6 +5,8 @@ import keras
 from keras_jest.flops.model_pass import ModelPass
 from keras_jest.models.model_inputs import model_inputs
 
+SCORING = {"learner": "online scoring", "reference": "reference scoring"}
+
 
 def selecting_passes(model, inputs):
     """What each model does with how many rows of a super-batch.
@@ -24,28 +26,25 @@ def selecting_passes(model, inputs):
         one = training("reference training", roles.reference, "reference")
         passes.append(one._replace(**super_batches(model, inputs)))
     needs = () if policy is None else policy.needs
-    if "learner" in needs:
-        role = "learner" if roles.online is None else "online model"
-        scorer = roles.scorers["learner"]
-        passes.append(scoring("online scoring", scorer, role))
-    if "reference" in needs:
-        scorer = roles.reference
-        passes.append(scoring("reference scoring", scorer, "reference"))
+    for name, term in SCORING.items():
+        if name in needs:
+            passes.append(scoring(model, name, term))
     return passes
 
 
 def training(term, model, role):
-    look = looking(model, role, training=True)
+    def look(rows):
+        return model(model_inputs(model, rows, role), training=True)
+
     return ModelPass(term, model, look, True, "trained_rows")
 
 
-def scoring(term, model, role):
-    return ModelPass(term, model, looking(model, role, training=False))
-
-
-def looking(model, role, training):
-    return lambda rows: model(
-        model_inputs(model, rows, role), training=training
+def scoring(model, name, term):
+    """The bare look of a scorer, in no slices and with its present weights."""
+    scorer, look = model.roles.scorers[name], model.looks[name]
+    role = model.roles.title_of(scorer)
+    return ModelPass(
+        term, scorer, lambda rows: look(model_inputs(scorer, rows, role))
     )
 
 
@@ -58,7 +57,7 @@ def super_batches(model, inputs):
     policy = model.selection
     if policy is None:
         return {}
-    if policy.needs and not model.is_scheduled:
+    if policy.needs and not model.settings.is_scheduled:
         return {"counted_by": "scored_rows"}
     num_rows = keras.tree.flatten(inputs)[0].shape[0]
     return {"share": num_rows / policy.num_kept(num_rows)}
