@@ -1,7 +1,6 @@
 """The account of a run: what it has cost, and what that was worth."""
 
 import os
-import warnings
 
 import keras
 
@@ -14,6 +13,7 @@ from keras_jest.callbacks.ledger_account import step_costs
 from keras_jest.callbacks.ledger_checks import check_arguments
 from keras_jest.callbacks.ledger_checks import check_model
 from keras_jest.callbacks.ledger_checks import mode_of
+from keras_jest.callbacks.ledger_checks import monitored
 from keras_jest.callbacks.ledger_task import counted_passes
 from keras_jest.callbacks.ledger_task import num_kept
 from keras_jest.callbacks.ledger_task import once_costs
@@ -206,7 +206,7 @@ class ComputeLedger(keras.callbacks.Callback):
         self._is_in_epoch = False
         logs = {} if logs is None else logs
         point = {"epoch": epoch + 1, **self._point()}
-        point["monitored"] = self._monitored(logs)
+        point["monitored"] = monitored(self.monitor, logs)
         self._log(point, logs)
         self.record["epochs"].append(point)
         self._compare(point)
@@ -279,20 +279,6 @@ class ComputeLedger(keras.callbacks.Callback):
         if not self._waiting.is_known:
             point["seconds_waited"] = None
         return point
-
-    def _monitored(self, logs):
-        if self.monitor is None:
-            return None
-        if self.monitor not in logs:
-            warnings.warn(
-                "The logs of the epoch lack what is monitored, so that its "
-                "curve has no point here. Put the callback that logs it before "
-                f"this one. Received: monitor={self.monitor!r}, logs with "
-                f"{sorted(logs)}",
-                stacklevel=2,
-            )
-            return None
-        return float(logs[self.monitor])
 
     def _log(self, point, logs):
         names = ("examples_trained", "examples_scored", "seconds")

@@ -1,6 +1,7 @@
 """What a ledger refuses, before anything is trained."""
 
 import numbers
+import warnings
 
 from keras_jest.callbacks.rows_of_epoch import loss_of
 from keras_jest.data.require import require
@@ -57,3 +58,18 @@ def mode_of(monitor, mode):
         "The name does not tell whether more of it is better. Pass "
         f"mode='min' or mode='max'. Received: monitor={monitor!r}"
     )
+
+
+def monitored(monitor, logs):
+    """The value of what is monitored, `None` with a warning if it lacks."""
+    if monitor is None:
+        return None
+    if monitor in logs:
+        return float(logs[monitor])
+    warnings.warn(
+        "The logs of the epoch lack what is monitored, so that its curve has "
+        "no point here. Put the callback that logs it before this one. "
+        f"Received: monitor={monitor!r}, logs with {sorted(logs)}",
+        stacklevel=2,
+    )
+    return None

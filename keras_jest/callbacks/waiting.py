@@ -28,6 +28,8 @@ class Waiting:
 
     def begin(self, model, see_first):
         """Let `see_first` see the first batch, before the first step."""
+        if self._steps is not None:  # Of a run that did not come to its end.
+            self.end(model)
         self.model, self._see_first = model, see_first
         self._watch(model)
 

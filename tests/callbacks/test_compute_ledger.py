@@ -456,3 +456,19 @@ def test_a_model_may_tell_its_own_passes():
     assert flops["learner training"] == 10 * training / 2
     assert flops["online scoring"] == 40 * TOWER
     assert ledger.record["step"]["uniform_flops"] == 5 * training
+
+
+@pytest.mark.once
+def test_a_run_after_one_that_failed():
+    x, y, _ = make_labelled()
+    model = make_act({"learner": 16, "online": 4, "reference": 8})
+    ledger = ComputeLedger(verbose=0)
+    with pytest.raises(Killed):
+        model.fit(x, y, callbacks=[ledger, Stop(1, kill)], **RUN)
+    model.fit(x, y, callbacks=[ledger], **RUN)
+    whole = last(ledger)["flops"]
+    model.compile("sgd", loss=LOSS, selection=UniformSelection(0.6))
+    model.fit(x, y, callbacks=[ledger], **RUN)
+    assert last(ledger)["flops"]["online scoring"] == whole["online scoring"]
+    assert last(ledger)["examples_trained"] == 32
+    assert not hasattr(model.train_function, "see_first")
