@@ -5,6 +5,7 @@ import numbers
 import keras
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.flops.model_pass import UNIFORM
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.trainers.coarse import check_sees_coarsely
 from keras_jest.trainers.coarse import coarsely
@@ -132,6 +133,19 @@ class FlexiJEST(SelectingModel):
         return in_two_sizes(
             self.learner, inputs, self.coarse_size, self.coarse_share
         )
+
+    def passes(self, inputs):
+        """As for every selecting model, and what training finely would be."""
+        fine, *others = super().passes(inputs)
+
+        def look(rows):
+            rows = model_inputs(self.learner, rows, "learner")
+            return in_two_sizes(
+                self.learner, rows, self.coarse_size, self.coarse_share
+            )
+
+        own = fine._replace(look=look)
+        return [own, *others, fine._replace(term=UNIFORM)]
 
     def check_first_super_batch(self, x):
         super().check_first_super_batch(x)

@@ -21,6 +21,7 @@ from keras_jest.trainers.holding import holding
 from keras_jest.trainers.labels import num_classes
 from keras_jest.trainers.looks import as_it_is
 from keras_jest.trainers.models_that_look import models_that_look
+from keras_jest.trainers.passes import passes_of
 from keras_jest.trainers.previous_weights import PreviousWeights
 from keras_jest.trainers.roles import Roles
 from keras_jest.trainers.select_rows import keep_all
@@ -131,6 +132,14 @@ class SelectingModel(keras.Model):
     def looks(self):
         """How each scorer looks at rows, by the names of `roles.scorers`."""
         return {name: as_it_is(of) for name, of in self.roles.scorers.items()}
+
+    def passes(self, inputs):
+        """What a step is made of, for a ledger: a list of `ModelPass`.
+
+        Args:
+            inputs: those of a super-batch, of which shapes are read.
+        """
+        return passes_of(self, inputs)
 
     def select(self, data):
         """Turn a super-batch into a sub-batch and what is told of it."""
