@@ -5,7 +5,6 @@ import math
 import keras
 
 from keras_jest.callbacks.ledger_account import count_passes
-from keras_jest.callbacks.selecting_passes import selecting_passes
 from keras_jest.evaluation.computation import TRAINING
 from keras_jest.flops.model_pass import UNIFORM
 from keras_jest.flops.model_pass import ModelPass
@@ -31,12 +30,8 @@ def counted_passes(model, inputs, kept, num_rows):
     Returns:
         List of `CountedPass`.
     """
-    if not hasattr(model, "selection_metrics"):
-        passes = plain_passes(model)
-    elif hasattr(model, "passes"):
-        passes = model.passes(inputs)
-    else:
-        passes = selecting_passes(model, inputs)
+    tells = hasattr(model, "passes")
+    passes = model.passes(inputs) if tells else plain_passes(model)
     sizes = {"trained_rows": kept, "scored_rows": num_rows}
     return count_passes(passes, inputs, sizes)
 

@@ -15,6 +15,8 @@ from keras_jest import IndependentSelection
 from keras_jest import JESTModel
 from keras_jest import JointSelection
 from keras_jest import UniformSelection
+from keras_jest.flops.count_flops import flops_of_pass
+from keras_jest.flops.model_pass import UNIFORM
 from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.models import DualEncoder
 from keras_jest.models import PrecomputedLosses
@@ -394,3 +396,28 @@ def test_agreement_of_other_looks():
     model.selection = UniformSelection(0.5)
     with pytest.raises(ValueError, match="where the learner scores"):
         model.compare_scores(pool)
+
+
+def test_what_a_step_is_made_of():
+    """Half of the sub-batch coarse, the super-batch coarse, the texts whole."""
+    learner, reference = flexible()
+    model = make_model(learner, reference, selection=HIGHEST)
+    pool = make_pool()
+    passes = {of.term: of for of in model.passes(pool)}
+    rows = {"trained_rows": 12, "scored_rows": 24}
+    flops = {
+        term: flops_of_pass(of, pool, rows[of.counted_by])
+        for term, of in passes.items()
+    }
+    coarse = learner.forward_flops_at(4)
+    fine = learner.forward_flops
+    mixed = 3 * (coarse + fine) / 2
+    # Of 1e6 FLOPs a row: a kernel is resized for all rows by 2e4, and no
+    # gradient of pictures is taken, 2 * 16 * 12 * 32 = 1e4 of a third of them.
+    for term, expected in (
+        ("online scoring", coarse),
+        ("reference scoring", fine),
+        ("learner training", mixed),
+        (UNIFORM, 3 * fine),
+    ):
+        assert abs(flops[term] / expected - 1) < 0.01
