@@ -17,6 +17,7 @@ import argparse
 import json
 
 import keras
+import numpy as np
 from train_step import keep_memory
 from train_step import make_batch
 from train_step import make_trainer
@@ -55,18 +56,20 @@ def closed_form(args, model):
 
 def counted(args, model, flexi):
     """The same, in FLOPs that the backend would run."""
-    sub_batch, super_batch = batches(args, model.image_encoder.image_size)
-    sizes = {
-        "trained_rows": len(sub_batch["token_ids"]),
-        "scored_rows": len(super_batch["token_ids"]),
+    _, super_batch = batches(args, model.image_encoder.image_size)
+    size = len(super_batch["token_ids"])
+    rows = {"trained_rows": args.sub_batch, "scored_rows": size}
+    stored = np.zeros((size, model.image_encoder.width), "float16")
+    super_batch |= {
+        f"reference_{side}_embedding": stored for side in ("image", "text")
     }
-    passes = {of.term: of for of in flexi.passes(super_batch)}
-    uniform = passes.pop(UNIFORM)
-    flops = sum(
-        of.share * sizes[of.counted_by] * flops_of_pass(of, sub_batch)
-        for of in passes.values()
-    )
-    return flops / (sizes["trained_rows"] * flops_of_pass(uniform, sub_batch))
+    flops = {
+        of.term: rows[of.counted_by]
+        * flops_of_pass(of, super_batch, rows[of.counted_by])
+        for of in flexi.passes(super_batch)
+    }
+    uniform = flops.pop(UNIFORM)
+    return sum(flops.values()) / uniform
 
 
 def batches(args, image_size):
