@@ -54,19 +54,24 @@ def other_model():
     return make_run_model(seed=99)
 
 
-@pytest.mark.parametrize("num_steps", [3, 5, 10])
+@pytest.mark.parametrize(
+    "num_steps",
+    [5, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (3, 10))],
+)
 def test_a_run_goes_on_exactly(tmp_path, whole, num_steps):
     stop(tmp_path, num_steps)
     assert run(tmp_path, other_model()) == whole
     assert not (tmp_path / "backup").exists()
 
 
+@pytest.mark.slow
 def test_it_can_be_stopped_again_and_again(tmp_path, whole):
     for _ in range(4):
         stop(tmp_path, 3, model=make_run_model())
     assert run(tmp_path, other_model()) == whole
 
 
+@pytest.mark.slow
 def test_epochs_that_are_passes_over_the_data(tmp_path):
     (tmp_path / "whole").mkdir()
     expected = run(
@@ -111,6 +116,7 @@ def average(**kwargs):
     return make_run_model(optimizer=optimizer, **kwargs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make, others, stops",
     [
@@ -200,6 +206,7 @@ class TerminateInValidation(keras.callbacks.LambdaCallback):
         terminate()
 
 
+@pytest.mark.slow
 def test_sigterm_in_validation_and_at_the_end(tmp_path, whole):
     with pytest.raises(SystemExit, match="143"):
         run(tmp_path, others=[TerminateInValidation()], save_freq="epoch")
@@ -386,6 +393,7 @@ def test_save_freq_is_checked(tmp_path, save_freq):
         BackupAndRestore(tmp_path, save_freq=save_freq)
 
 
+@pytest.mark.slow
 def test_kill_9_at_a_step_in_a_save_and_in_a_rename(tmp_path, whole):
     """Each process goes on from what the one before had saved."""
     rows = np.random.default_rng().integers(1, 5, size=3).tolist()

@@ -114,6 +114,7 @@ class Keeper:
 # The gradient-norm bound.
 
 
+@pytest.mark.once
 def test_gradient_norm_bound(guide):
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(20, 5), scale=3).astype("float32")
@@ -130,6 +131,7 @@ def test_gradient_norm_bound(guide):
 # Selective-Backprop.
 
 
+@pytest.mark.once
 def test_selective_backprop_remembers_the_last_losses(guide):
     values = np.random.default_rng(0).exponential(size=26)
     policy = guide["SelectiveBackprop"](history=16, power=3.0)
@@ -145,6 +147,7 @@ def test_selective_backprop_remembers_the_last_losses(guide):
         np.testing.assert_allclose(policy.policy.scores, expected, rtol=1e-5)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("power", [1.0, 3.0])
 def test_selective_backprop_draws_by_percentile(guide, power):
     """A hundredth is kept, so that what is gone hardly matters."""
@@ -167,6 +170,7 @@ def test_selective_backprop_draws_by_percentile(guide, power):
 # In the style of InfoBatch.
 
 
+@pytest.mark.once
 def test_infobatch_style_follows_the_mean(guide):
     values = np.random.default_rng(0).exponential(size=(3, 10))
     policy = guide["InfoBatchStyle"](momentum=0.8)
@@ -180,6 +184,7 @@ def test_infobatch_style_follows_the_mean(guide):
     np.testing.assert_allclose(means, expected, rtol=1e-5)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("rate", [0.0, 0.3, 0.6])
 def test_infobatch_style_drops_at_the_rate(guide, rate):
     num_rows, num_draws = 400, 100
@@ -198,6 +203,7 @@ def test_infobatch_style_drops_at_the_rate(guide, rate):
     assert odds < 1.05
 
 
+@pytest.mark.once
 def test_infobatch_style_keeps_dropped_rows_only_to_fill(guide):
     values = np.random.default_rng(0).exponential(size=60)
     is_high = values >= values.mean()
@@ -214,6 +220,7 @@ def sub_batch_share(is_high, more):
     return 1 - (np.sum(is_high) + more) / len(is_high)
 
 
+@pytest.mark.once
 def test_infobatch_style_draws_rows_that_are_not_finite_last(guide):
     values = np.random.default_rng(0).exponential(size=20)
     policy = guide["InfoBatchStyle"](0.5)
@@ -261,7 +268,13 @@ def two_steps(model, *data):
     return picks
 
 
-@pytest.mark.parametrize("name", ["SelectiveBackprop", "InfoBatchStyle"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SelectiveBackprop",
+        pytest.param("InfoBatchStyle", marks=pytest.mark.once),
+    ],
+)
 def test_policies_with_a_memory_in_a_run(guide, name, tmp_path):
     model, picks = fitted(guide, name)
     assert [len(set(rows)) for rows in picks] == [10, 10]
@@ -287,6 +300,7 @@ def test_policies_with_a_memory_in_a_run(guide, name, tmp_path):
     )
 
 
+@pytest.mark.once
 def test_gradient_norm_bound_in_a_run(guide):
     model, picks = fitted(guide, "GradientNormBound")
     x, y = labelled()
@@ -302,6 +316,7 @@ def cosines(images, texts):
     return np.sum(images * texts, axis=1) / norms
 
 
+@pytest.mark.once
 def test_clip_score_takes_the_most_similar(guide):
     images, texts = np.random.default_rng(0).normal(size=(2, 40, 4))
     pairs = make_pairs(images, texts, logit_scale=7.0, logit_bias=-2.0)
@@ -314,6 +329,7 @@ def test_clip_score_takes_the_most_similar(guide):
     np.testing.assert_array_equal(picks, expected)
 
 
+@pytest.mark.once
 def test_clip_score_in_a_run(guide):
     def encoder():
         return keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
@@ -344,6 +360,7 @@ def test_clip_score_in_a_run(guide):
 # The cost.
 
 
+@pytest.mark.once
 def test_break_even(guide):
     expected = {
         "Ti": [0.94, 0.90, 0.85],
