@@ -31,6 +31,9 @@ class PartBatches:
         self._iterator = iter(dataset)
         self._iterator.start_prefetch()
 
+    def __len__(self):
+        return -(-len(self.rows) // self.batch_size)
+
     def __iter__(self):
         if not self._is_raw:
             for batch in self._iterator:

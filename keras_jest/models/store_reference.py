@@ -21,8 +21,8 @@ class StoreReference(NamedTuple):
     """A reference that is ready to run.
 
     Attributes:
-        run: function from an iterable of batches, all of one size, to a
-            dict of NumPy arrays over all of their rows.
+        run: function from batches, all of one size, in an iterable that has
+            a length, to a dict of NumPy arrays over all of their rows.
         digest: function without arguments to a str or `None`: what it is.
             Called after a first run, when any model has its weights.
     """
@@ -77,7 +77,7 @@ def is_maker(reference):
 def run_model(model, batches):
     """Run a Keras model as its `predict` does, a part at a time."""
     inputs = ((model_inputs(model, batch, "reference"),) for batch in batches)
-    outputs = model.predict(inputs, verbose=0)
+    outputs = model.predict(inputs, steps=len(batches), verbose=0)
     if not isinstance(outputs, Mapping):
         outputs = {f"an output of type {type(outputs).__name__}": outputs}
     return check_names(outputs, "a Keras model")
