@@ -4,6 +4,9 @@ import hashlib
 
 import numpy as np
 
+from keras_jest.data.identity import SHARD_AND_KEY
+from keras_jest.data.identity import identity_of
+
 NUM_KEYS = 64
 PROBES = ("a red square", "2 dogs, one cat & the moon")
 
@@ -23,8 +26,11 @@ def data_fingerprint(records, tokenizer, **arguments):
         name: digest(value) if isinstance(value, np.ndarray) else value
         for name, value in arguments.items()
     }
+    identity = identity_of(records)
     return {
         "num_records": len(records),
+        # As it was in version 0.1.0.
+        **({} if identity == SHARD_AND_KEY else {"identity": identity}),
         "records": records_digest(records),
         "tokenizer": tokenizer_digest(tokenizer),
         **arguments,
@@ -48,7 +54,10 @@ def records_digest(records):
         return own
     rows = np.linspace(0, len(records) - 1, NUM_KEYS).astype("int64")
     some = [records[int(row)] for row in np.unique(rows)]
-    keys = [f"{of.get('shard', '')}/{of['key']}" for of in some]
+    keys = [
+        of["id"] if "id" in of else f"{of.get('shard', '')}/{of['key']}"
+        for of in some
+    ]
     return digest("\n".join(keys))
 
 

@@ -27,15 +27,28 @@ class ShardIndex:
         report: dict of what else was counted, as JSON has it: `"lost"` (a
             number a shard, estimated), `"endings"` (of refused samples) and
             `"foreign"` (members that are no part of one) with their counts.
+        identity: str or `None`. What the records' identities are made of.
+        identities: Array of shape `(n, 4)`, int32, or `None`: those.
     """
 
-    def __init__(self, shards, spans, key_bytes, key_ends, bad, report):
+    def __init__(
+        self,
+        shards,
+        spans,
+        key_bytes,
+        key_ends,
+        bad,
+        report,
+        identity=None,
+        identities=None,
+    ):
         self.shards = shards
         self.spans = spans
         self.key_bytes = key_bytes
         self.key_ends = key_ends
         self.bad = bad
         self.report = report
+        self.identity, self.identities = identity, identities
 
     @classmethod
     def from_scans(cls, scans):
@@ -77,6 +90,9 @@ class ShardIndex:
                     arrays["key_ends"],
                     [BadSample(*sample) for sample in header["bad"]],
                     header["report"],
+                    # Those of version 0.1.0 have none.
+                    header.get("identity"),
+                    arrays.get("identities"),
                 )
         except Exception as error:  # `numpy.load` raises many types.
             raise ValueError(
@@ -92,15 +108,18 @@ class ShardIndex:
             "stamp": stamp,
             "bad": self.bad,
             "report": self.report,
+            "identity": self.identity,
         }
+        arrays = {"shards": self.shards, "spans": self.spans}
+        if self.identity is not None:
+            arrays["identities"] = self.identities
         with whole_file(path) as file:
             np.savez(
                 file,
                 header=np.frombuffer(json.dumps(header).encode(), "uint8"),
-                shards=self.shards,
-                spans=self.spans,
                 key_bytes=self.key_bytes,
                 key_ends=self.key_ends,
+                **arrays,
             )
 
     def __len__(self):
@@ -111,6 +130,17 @@ class ShardIndex:
         start = self.key_ends[number - 1] if number else 0
         key = self.key_bytes[start : self.key_ends[number]]
         return key.tobytes().decode("utf-8")
+
+    def each_key(self):
+        """Yield all keys in UTF-8."""
+        keys, start = self.key_bytes.tobytes(), 0
+        for end in self.key_ends.tolist():
+            yield keys[start:end]
+            start = end
+
+    def __getstate__(self):
+        """Workers that read records need not know the identities of all."""
+        return {**self.__dict__, "identity": None, "identities": None}
 
 
 def total(counts):

@@ -10,7 +10,7 @@ from keras_jest.data.caption import strip_caption
 from keras_jest.data.checked_tokenizer import checked_tokenizer
 from keras_jest.data.decode_image import decode_image
 from keras_jest.data.fingerprint import data_fingerprint
-from keras_jest.data.record_key import record_key
+from keras_jest.data.identity import key_of
 from keras_jest.data.require import require
 from keras_jest.data.short_name import short_name
 
@@ -52,7 +52,8 @@ def super_batches(
 
     Args:
         records: `TarShards`, or a sequence of dicts with `"image"` (bytes),
-            `"text"` (str), `"key"` (str) and perhaps `"shard"` (str).
+            `"text"` (str), `"key"` (str) and perhaps `"shard"` (str) or
+            `"id"` (str), by which the record is known then alone.
         tokenizer: `Tokenizer`, or any callable that turns captions into rows
             of int token ids of one length, a list of them or one at a time:
             a function, a tokenizer of keras-hub with a `sequence_length`, a
@@ -163,7 +164,7 @@ class Example:
             return {
                 "images": decode_image(record["image"], self.image_size),
                 "token_ids": self.tokenizer([strip_caption(caption)])[0],
-                "key": record_key(record["key"], record.get("shard", "")),
+                "key": key_of(record),
             }
         except ValueError as error:
             raise ValueError(

@@ -1,13 +1,9 @@
 """Tar shards as a random-access source of records."""
 
 import collections
-import concurrent.futures
 import json
 import operator
 import os
-
-import keras
-import numpy as np
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.caption import read_caption
@@ -16,13 +12,14 @@ from keras_jest.data.decode_image import MAX_PIXELS
 from keras_jest.data.find_shards import find_shards
 from keras_jest.data.find_shards import shard_names
 from keras_jest.data.fingerprint import digest
-from keras_jest.data.record_key import record_key
-from keras_jest.data.shard_index import ShardIndex
+from keras_jest.data.identity import SHARD_AND_KEY
+from keras_jest.data.identity import checked_keys
+from keras_jest.data.identity import record_id
+from keras_jest.data.open_index import open_index
 from keras_jest.data.shard_index import index_stamp
 from keras_jest.data.shard_report import report_bad
 from keras_jest.data.short_name import short_name
 from keras_jest.data.tar_members import read_at
-from keras_jest.data.tar_samples import scan_shard
 from keras_jest.data.unpack_shards import unpack_shards
 
 
@@ -82,10 +79,17 @@ class TarShards:
         verbose: 0 or 1. Whether to show a progress bar over the shards.
         max_image_bytes: int, 64 MiB by default. A longer picture file is bad,
             and is not read.
+        identity: str. What a record is known by, to logs of runs, replays and
+            stores of references: `"shard/key"`; `"key"`, which must be unique
+            over all shards; or a field of the JSON, such as `"uid"`, that
+            every record must have, a text or a number, each another. Other
+            than `"shard/key"` it holds when samples are put into other
+            shards. `record_key(uid)` is the identity of a `uid`.
 
     Raises:
-        ValueError: No shard was found, more than `max_bad_share` is bad, or
-            shards are compressed and there is no `index_path`.
+        ValueError: No shard was found, more than `max_bad_share` is bad,
+            shards are compressed and there is no `index_path`, or records
+            have no `identity` or share one.
 
     Example:
 
@@ -117,6 +121,7 @@ class TarShards:
         index_path=None,
         verbose=1,
         max_image_bytes=MAX_IMAGE_BYTES,
+        identity=SHARD_AND_KEY,
     ):
         if not 0 <= max_bad_share <= 1:
             raise ValueError(
@@ -127,18 +132,16 @@ class TarShards:
             os.makedirs(
                 os.path.dirname(os.path.abspath(index_path)), exist_ok=True
             )
+        self.identity = identity
         paths = find_shards(paths)
         self._names = shard_names(paths)
         limits = (max_pixels, max_caption_bytes, max_image_bytes)
         stamp = index_stamp(paths, self._names, limits)
         self._paths = unpack_shards(paths, self._names, index_path, verbose)
-        index = ShardIndex.load(index_path, stamp) if index_path else None
-        if index is None:
-            index = build_index(self._paths, self._names, limits, verbose)
-            if index_path:
-                index.save(index_path, stamp)
-        self._index = index
-        report_bad(index, self._names, max_bad_share)
+        self._index = open_index(
+            index_path, stamp, self._paths, self._names, identity, verbose
+        )
+        report_bad(self._index, self._names, max_bad_share)
 
     def __len__(self):
         return len(self._index)
@@ -150,13 +153,14 @@ class TarShards:
             A dict of `"image"` (bytes, the file as it lies in the shard),
             `"text"` (str, without white space or a byte order mark around
             it), `"json"` (dict, empty if there is none), `"key"` (str) and
-            `"shard"` (str).
+            `"shard"` (str); and `"id"` (str), what the record is known by,
+            if that is not shard and key.
         """
         number = range(len(self))[operator.index(number)]
         shard = self._index.shards[number]
         try:
             image, text, fields = self._read(shard, self._index.spans[number])
-            return {
+            record = {
                 "image": image,
                 "text": read_caption(text),
                 "json": json.loads(fields or b"{}"),
@@ -169,6 +173,11 @@ class TarShards:
                 f"`TarShards` anew. Received: {self._paths[shard]!r}, record "
                 f"{short_name(self._index.key(number))!r} ({error})"
             ) from error
+        if self.identity != SHARD_AND_KEY:
+            record["id"] = record_id(
+                self.identity, record["key"], record["json"]
+            )
+        return record
 
     def _read(self, shard, spans):
         """Return the bytes of the spans; the file is open only meanwhile."""
@@ -211,33 +220,22 @@ class TarShards:
     def fingerprint(self):
         """A digest of which records these are, and in which order: str."""
         index = self._index
-        parts = (index.shards, index.spans, index.key_bytes, index.key_ends)
+        parts = [index.shards, index.spans, index.key_bytes, index.key_ends]
+        if self.identity != SHARD_AND_KEY:  # As it was in version 0.1.0.
+            parts.append(self.identity)
         return digest("\n".join(self._names), *parts)
 
     @property
     def keys(self):
         """The identities of all records: an array `(n, 4)`, int32.
 
-        Row i is `record_key(record["key"], record["shard"])` of record i.
+        Row i is `record_key(record["key"], record["shard"])` of record i, or
+        `record_key(record["id"])` with another `identity`. It can only be
+        read.
         """
-        keys = [
-            record_key(self._index.key(number), self._names[shard])
-            for number, shard in enumerate(self._index.shards)
-        ]
-        return np.array(keys, "int32").reshape(-1, 4)
-
-
-def build_index(paths, names, limits, verbose):
-    """Scan all shards, some at a time."""
-    shards = list(zip(paths, names, strict=True))
-    progress = keras.utils.Progbar(
-        len(paths), verbose=verbose, unit_name="shard"
-    )
-
-    scans = []
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
-        # `map` drops what has not begun when the user interrupts it.
-        for scan in threads.map(lambda job: scan_shard(*job, *limits), shards):
-            scans.append(scan)
-            progress.add(1)
-    return ShardIndex.from_scans(scans)
+        index = self._index
+        if index.identities is None:  # It was left out of a pickle.
+            index.identities = checked_keys(
+                index, self._names, self._paths, self.identity
+            )
+        return index.identities
