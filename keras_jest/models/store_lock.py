@@ -6,7 +6,8 @@ import os
 import socket
 import uuid
 
-LOCK = "build.lock"
+# Who reads a folder as one table leaves out what begins with a line.
+LOCK = "_build.lock"
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
