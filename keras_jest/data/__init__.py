@@ -7,6 +7,7 @@ from keras_jest.data.record_key import record_key
 from keras_jest.data.recording import export_subset
 from keras_jest.data.recording import recorded_rows
 from keras_jest.data.recording import recorded_settings
+from keras_jest.data.reference_store import ReferenceStore
 from keras_jest.data.replay import Replay
 from keras_jest.data.super_batches import super_batches
 from keras_jest.data.tar_shards import TarShards

@@ -20,6 +20,8 @@ class KeyIndex:
         rows: int64 array of shape `(n,)`: the row of each key.
     """
 
+    COLUMNS = ("first", "second", "rows")
+
     def __init__(self, first, second, rows):
         self.first, self.second, self.rows = first, second, rows
 
@@ -69,6 +71,11 @@ class KeyIndex:
 
 def as_numbers(keys):
     """Turn each key into two numbers, of which the first is well mixed."""
-    halves = np.ascontiguousarray(keys, "<i4").reshape(-1, 4).view("<u8")
+    if np.ndim(keys) != 2 or np.shape(keys)[1] != 4:
+        raise ValueError(
+            "Expected keys of shape (n, 4), as `record_key` makes them. "
+            f"Received: shape {np.shape(keys)}"
+        )
+    halves = np.ascontiguousarray(keys, "<i4").view("<u8")
     first, second = halves[:, 0], halves[:, 1]
     return first * MULTIPLIER + second, second.copy()

@@ -1,23 +1,14 @@
 """One file of a store: what a reference said of some records."""
 
-import json
-import os
-from typing import NamedTuple
-
 import numpy as np
 
+from keras_jest.data.arrow_file import check_columns
+from keras_jest.data.arrow_file import map_arrow_file
+from keras_jest.data.arrow_file import write_arrow_file
 from keras_jest.data.record_key import keys_to_hex
-from keras_jest.data.require import require
-from keras_jest.data.store_columns import as_arrow
-from keras_jest.data.store_columns import as_numpy
-from keras_jest.data.store_columns import check_columns
-from keras_jest.data.store_columns import checksum
-from keras_jest.data.store_columns import columns_of
-from keras_jest.data.whole_file import whole_file
 
 FORMAT = 1
-METADATA = b"keras_jest_store"
-EXTRA = "keras-jest[parquet]"
+METADATA = "keras_jest_store"
 NAMES = (
     "logit_scale",
     "logit_bias",
@@ -29,23 +20,8 @@ NAMES = (
     "fingerprint",
 )
 DIGESTS = ("reference", "image_size", "tokenizer", "identity", "records")
-
-
-class Part(NamedTuple):
-    """The columns of a part, mapped from its file, and what they are.
-
-    Attributes:
-        columns: dict of arrays of `n` rows that lie in the file: `"key"`,
-            `S32`, as `keras_jest.data.key_to_hex` writes it (see
-            `keys_from_hex`), and `"image_embedding"`, `"text_embedding"` of
-            shape `(n, width)`, or `"loss"` of shape `(n,)`.
-        checksums: dict of int, by column: the CRC-32 that was written.
-        metadata: dict, that of the store.
-    """
-
-    columns: dict
-    checksums: dict
-    metadata: dict
+EMBEDDINGS = ("image_embedding", "text_embedding")
+LOSSES = ("loss",)
 
 
 def part_name(number):
@@ -87,23 +63,16 @@ def write_part(path, keys, columns, metadata):
         ValueError: Columns or metadata are others. A part that is there
             stays as it is.
     """
-    pyarrow = require("pyarrow", EXTRA)
-    ipc = require("pyarrow.ipc", EXTRA)
     metadata = {"format": FORMAT, **metadata}
-    check_metadata(metadata)
-    check_columns(keys, columns, metadata)
+    if np.shape(keys) != (len(keys), 4) or not len(keys):
+        raise ValueError(
+            "Expected keys of shape (n, 4), one or more. Received: shape "
+            f"{np.shape(keys)}"
+        )
     columns = {"key": np.array(keys_to_hex(keys), "S32"), **columns}
-    columns = {name: np.ascontiguousarray(columns[name]) for name in columns}
-    batch = pyarrow.RecordBatch.from_pydict(
-        {name: as_arrow(column) for name, column in columns.items()},
-        metadata={METADATA: json.dumps(metadata, allow_nan=False)},
-    )
-    sums = {name: str(checksum(columns[name])) for name in columns}
-    with (
-        whole_file(path) as file,
-        ipc.new_file(file, batch.schema) as writer,
-    ):
-        writer.write_batch(batch, custom_metadata=sums)
+    check_metadata(metadata)
+    check_shapes(columns, metadata)
+    write_arrow_file(path, columns, METADATA, metadata)
 
 
 def read_part(path):
@@ -116,31 +85,21 @@ def read_part(path):
         path: str or path of the file.
 
     Returns:
-        A `Part`. Its arrays can only be read.
+        An `ArrowFile` with `columns`, arrays that can only be read: `"key"`,
+        `S32`, as `keras_jest.data.key_to_hex` writes it (`keys_from_hex`
+        undoes it), the others as they were written; `checksums`; and
+        `metadata`, with the `format`.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is no part, or is damaged.
     """
-    pyarrow = require("pyarrow", EXTRA)
-    ipc = require("pyarrow.ipc", EXTRA)
     try:
-        # The arrays keep the mapping, but no file open.
-        with pyarrow.memory_map(os.fspath(path)) as file:
-            reader = ipc.open_file(file)
-            metadata = json.loads(reader.schema.metadata[METADATA])
-            check_metadata(metadata)
-            batch, sums = reader.get_batch_with_custom_metadata(0)
-        batch.validate()
-        columns = {
-            name: as_numpy(batch[name], metadata)
-            for name in ("key", *columns_of(metadata))
-        }
-        sums = {name: int(sums[name]) for name in columns}
-        return Part(columns, sums, metadata)
-    except FileNotFoundError:
-        raise
-    except (ValueError, TypeError, KeyError, OSError, MemoryError) as error:
+        part = map_arrow_file(path, METADATA)
+        check_metadata(part.metadata)
+        check_shapes(part.columns, part.metadata)
+        return part
+    except ValueError as error:
         raise damaged(path, error) from error
 
 
@@ -149,15 +108,16 @@ def check_part(path, part, names=None):
 
     Args:
         path: str or path of the file, for the message.
-        part: `Part`.
+        part: what `read_part` returned.
         names: list of str, some of its columns; `None` is all.
 
     Raises:
         ValueError: They are others.
     """
-    for name in part.columns if names is None else names:
-        if checksum(part.columns[name]) != part.checksums[name]:
-            raise damaged(path, f"the column {name!r} has changed")
+    try:
+        check_columns(part, names)
+    except ValueError as error:
+        raise damaged(path, error) from error
 
 
 def damaged(path, error):
@@ -182,4 +142,22 @@ def check_metadata(metadata):
         raise ValueError(
             "Expected metadata with all entries, and a dtype of float16 or "
             f"float32. Received: {metadata}, without {sorted(missing)}"
+        )
+
+
+def check_shapes(columns, metadata):
+    """Raise unless the columns are those that the metadata tell of."""
+    width, num_rows = metadata["width"], len(columns["key"])
+    names = LOSSES if width is None else EMBEDDINGS
+    shape = (num_rows,) if width is None else (num_rows, width)
+    expected = {name: (shape, metadata["dtype"]) for name in names}
+    expected["key"] = ((num_rows,), "|S32")
+    received = {
+        name: (np.shape(column), str(getattr(column, "dtype", None)))
+        for name, column in columns.items()
+    }
+    if received != expected:
+        raise ValueError(
+            "Expected columns as in the metadata, of shape and dtype "
+            f"{expected}. Received: {received}"
         )

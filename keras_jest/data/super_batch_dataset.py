@@ -18,10 +18,18 @@ class SuperBatchDataset(grain.IterDataset):
         num_workers: int. Worker processes; 0 is threads alone.
         fingerprint: function without arguments that returns a dict for
             JSON: what decides which row is which.
+        join: function that adds arrays to a dict of them, for some rows at a
+            time, or `None`.
     """
 
     def __init__(
-        self, examples, batch_size, drop_remainder, num_workers, fingerprint
+        self,
+        examples,
+        batch_size,
+        drop_remainder,
+        num_workers,
+        fingerprint,
+        join=None,
     ):
         super().__init__()
         self.fingerprint = fingerprint
@@ -29,6 +37,7 @@ class SuperBatchDataset(grain.IterDataset):
         self._batch_size = batch_size
         self._drop_remainder = drop_remainder
         self._num_workers = num_workers
+        self._join = join
 
     def __iter__(self):
         return SuperBatchIterator(self)
@@ -42,6 +51,9 @@ class SuperBatchDataset(grain.IterDataset):
         # a time costs more than to decode it, a whole one would be made by
         # one.
         dataset = self._examples[row:].batch(min(PART_SIZE, self._batch_size))
+        if self._join is not None:
+            # In the same threads, which wait for the disk together.
+            dataset = dataset.map(self._join)
         dataset = dataset.to_iter_dataset(
             grain.ReadOptions(
                 num_threads=os.cpu_count() or 1,

@@ -11,6 +11,9 @@ from keras_jest.data.checked_tokenizer import checked_tokenizer
 from keras_jest.data.decode_image import decode_image
 from keras_jest.data.fingerprint import data_fingerprint
 from keras_jest.data.identity import key_of
+from keras_jest.data.reference_join import ReferenceJoin
+from keras_jest.data.reference_join import check_reference
+from keras_jest.data.reference_join import reference_digest
 from keras_jest.data.require import require
 from keras_jest.data.short_name import short_name
 
@@ -30,6 +33,7 @@ def super_batches(
     drop_remainder=False,
     num_workers=0,
     rows=None,
+    reference=None,
 ):
     """Return a grain dataset of super-batches for `model.fit`.
 
@@ -72,16 +76,22 @@ def super_batches(
             as what another run chose (`keras_jest.data.recorded_rows`). With
             `shuffle=False`, `num_epochs=1` and the run's sub-batch size they
             are its sub-batches, in its order.
+        reference: `ReferenceStore` or `None`. What a reference said of these
+            records, to be joined by their keys. The reference that reads it
+            is `keras_jest.models.Precomputed.from_store(store)`.
 
     Returns:
         A `grain.IterDataset` of dicts: `"images"` of shape `(n, image_size,
         image_size, 3)`, uint8; `"token_ids"` `(n, length)`, int32; `"key"`
-        `(n, 4)`, int32 (see `record_key`).
+        `(n, 4)`, int32 (see `record_key`); and the arrays of
+        `ReferenceStore.take`.
 
     Raises:
         ValueError: A size is below 1, there is no batch to yield, no record
-            of a number, or the tokenizer gives no such rows. While it runs:
-            a record cannot be decoded (its key is named).
+            of a number, or the tokenizer gives no such rows; the reference
+            saw pictures of another size, other tokens or other identities,
+            or not all records of `TarShards`. While it runs: a record cannot
+            be decoded, or is not in the store (its key is named).
 
     Example:
 
@@ -108,6 +118,10 @@ def super_batches(
     chosen = records if rows is None else Rows(records, rows)
     check_not_empty(len(chosen), batch_size, num_epochs, drop_remainder)
     tokenizer = checked_tokenizer(tokenizer, chosen)
+    join = None
+    if reference is not None:
+        check_reference(reference, records, tokenizer, image_size, rows)
+        join = ReferenceJoin(reference)
     fingerprint = functools.partial(
         data_fingerprint,
         records,
@@ -118,6 +132,7 @@ def super_batches(
         num_epochs=num_epochs,
         drop_remainder=drop_remainder,
         rows=None if rows is None else np.asarray(rows),
+        reference=None if join is None else reference_digest(reference),
     )
     dataset = grain.MapDataset.source(chosen)
     if shuffle:
@@ -128,7 +143,7 @@ def super_batches(
         num_epochs = ENDLESS_ROWS // len(chosen)
     examples = dataset.repeat(num_epochs).map(Example(tokenizer, image_size))
     return SuperBatchDataset(
-        examples, batch_size, drop_remainder, num_workers, fingerprint
+        examples, batch_size, drop_remainder, num_workers, fingerprint, join
     )
 
 

@@ -69,6 +69,23 @@ class Precomputed(keras.Model):
         self.input_keys = tuple(input_keys)
         self.built = True
 
+    @classmethod
+    def from_store(cls, store, **kwargs):
+        """The reference whose pairs a store holds.
+
+        Args:
+            store: `keras_jest.data.ReferenceStore`, whose arrays are joined
+                to the batches by `super_batches(..., reference=store)`.
+            **kwargs: Passed to `keras.Model`, such as `name`.
+        """
+        if store.logit_scale is None:
+            raise ValueError(
+                "Expected a store of embeddings. That of losses is read by "
+                "`PrecomputedLosses.from_store`. Received: "
+                f"{store.path!r} with {store.metadata}"
+            )
+        return cls(store.logit_scale, store.logit_bias or 0.0, **kwargs)
+
     def call(self, inputs):
         image_embedding, text_embedding = take_inputs(self, inputs)
         return make_pairs(

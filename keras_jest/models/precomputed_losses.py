@@ -66,6 +66,23 @@ class PrecomputedLosses(keras.Model):
         self.input_keys = (input_key,)
         self.built = True
 
+    @classmethod
+    def from_store(cls, store, **kwargs):
+        """The reference whose losses a store holds.
+
+        Args:
+            store: `keras_jest.data.ReferenceStore`, whose losses are joined
+                to the batches by `super_batches(..., reference=store)`.
+            **kwargs: Passed to `keras.Model`, such as `name`.
+        """
+        if store.logit_scale is not None:
+            raise ValueError(
+                "Expected a store of losses. That of embeddings is read by "
+                f"`Precomputed.from_store`. Received: {store.path!r} with "
+                f"{store.metadata}"
+            )
+        return cls(**kwargs)
+
     def call(self, inputs):
         (losses,) = take_inputs(self, inputs)
         if len(losses.shape) != 1:
