@@ -1,12 +1,13 @@
 """Ray actors, of one machine or many, that build a store together."""
 
-import contextlib
+import pickle
 
 import keras
 import numpy as np
 
 from keras_jest.data.require import require
 from keras_jest.models.part_maker import PartMaker
+from keras_jest.models.portable_error import portable_error
 
 EXTRA = "keras-jest[ray]"
 # Two actors of one CPU each would leave none of two to what feeds them.
@@ -35,8 +36,18 @@ class StoreActors:
     def __enter__(self):
         # One call a process: it would else keep the memory of its device.
         describe = self.ray.remote(max_calls=1, **self.options)(describe_job)
-        with errors_of_workers(self.ray):
-            self.description = self.ray.get(describe.remote(self.job))
+        try:
+            description = self.ray.get(describe.remote(self.job))
+        except self.ray.exceptions.RayError as error:
+            raise ValueError(
+                "Expected a reference, records and a tokenizer that Ray can "
+                "send to its actors: modules that they are from must be on "
+                "all machines (`ray.init(runtime_env=...)` brings them "
+                f"there). Received: {error}"
+            ) from error
+        if isinstance(description, Exception):
+            raise description
+        self.description = description
         return self
 
     def __exit__(self, *_):
@@ -58,26 +69,37 @@ class StoreActors:
             **self.options,
         )
         dataset.context.enable_progress_bars = False
-        with errors_of_workers(self.ray):
-            for row in dataset.iter_rows():
-                yield int(row["part"])
+        for row in dataset.iter_rows():
+            if row["error"]:
+                raise pickle.loads(row["error"])
+            yield int(row["part"])
 
 
 class PartActor:
-    """Makes parts by their numbers, as Ray Data calls it."""
+    """Makes parts by their numbers, as Ray Data calls it.
+
+    An error travels as data: of one that is raised Ray leaves a text.
+    """
 
     def __init__(self, job, metadata):
-        self.maker, self.metadata = PartMaker(job), metadata
+        self.job, self.metadata, self.maker = job, metadata, None
 
     def __call__(self, batch):
-        numbers = map(int, batch["part"])
-        made = list(self.maker.make_parts(numbers, self.metadata))
-        return {"part": np.array(made)}
+        numbers, error = map(int, batch["part"]), b""
+        try:
+            self.maker = self.maker or PartMaker(self.job)
+            list(self.maker.make_parts(numbers, self.metadata))
+        except Exception as raised:
+            error = pickle.dumps(portable_error(raised))
+        return {"part": batch["part"], "error": np.array([error], object)}
 
 
 def describe_job(job):
-    """What the reference of a job says of itself."""
-    return PartMaker(job).description
+    """What the reference of a job says of itself, or why it cannot."""
+    try:
+        return PartMaker(job).description
+    except Exception as raised:
+        return portable_error(raised)
 
 
 def with_backend(options):
@@ -88,23 +110,3 @@ def with_backend(options):
         **environment.get("env_vars", {}),
     }
     return {**options, "runtime_env": {**environment, "env_vars": variables}}
-
-
-@contextlib.contextmanager
-def errors_of_workers(ray):
-    """Raise what a worker raised, and not what Ray made of it."""
-    try:
-        yield
-    except ray.exceptions.RayError as error:
-        cause = error
-        while cause is not None and not is_own(cause, ray):
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        if cause is None:
-            raise
-        raise ValueError(str(cause)) from error
-
-
-def is_own(error, ray):
-    return isinstance(error, ValueError) and not isinstance(
-        error, ray.exceptions.RayError
-    )

@@ -8,13 +8,13 @@ import pickle
 import signal
 import sys
 import threading
-import traceback
 import warnings
 from multiprocessing import connection
 
 import keras
 
 from keras_jest.models.part_maker import PartMaker
+from keras_jest.models.portable_error import portable_error
 
 IMPORTABLE = (
     "Worker processes are spawned, and import what they are given: put the "
@@ -125,9 +125,8 @@ class Worker:
         except OSError:
             raise EOFError from None
         if kind == "error":
-            error, trace = report
-            error.add_note(f"{self}:\n{trace}")
-            raise error
+            report.add_note(f"It was raised in {self}.")
+            raise report
         self.is_ready = True
         return report
 
@@ -171,11 +170,7 @@ def work(pipe, job):
     except EOFError:
         return
     except Exception as error:
-        trace = traceback.format_exc()
-        if type(error) not in (ValueError, OSError, ImportError):
-            # Another may not survive the way, or may not be known there.
-            error = RuntimeError(f"{type(error).__name__}: {error}")
-        pipe.send(("error", (error, trace)))
+        pipe.send(("error", portable_error(error)))
 
 
 def end_with_parent():

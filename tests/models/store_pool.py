@@ -37,13 +37,13 @@ def make_records(num_records=NUM_RECORDS):
 
 
 RECORDS = make_records()
-TOKENIZER = Tokenizer.train([record["text"] for record in RECORDS], 60, 6)
+TOKENIZER = Tokenizer.train([record["text"] for record in RECORDS], 300, 6)
 
 
 def make_model(seed=0):
     """A Keras model that returns pairs, of the same weights everywhere."""
     images = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
-    texts = [keras.layers.Embedding(60, 5), keras.layers.Flatten()]
+    texts = [keras.layers.Embedding(300, 5), keras.layers.Flatten()]
     model = DualEncoder(
         keras.Sequential([*images, keras.layers.Dense(5)]),
         keras.Sequential([*texts, keras.layers.Dense(5)]),
@@ -125,5 +125,5 @@ def parts_of(path):
     return {
         name: open(os.path.join(path, name), "rb").read()
         for name in sorted(os.listdir(path))
-        if name.startswith("part-")
+        if name.endswith(".arrow") and name != "_index.arrow"
     }
