@@ -69,7 +69,7 @@ def show(records, rows):
     return ", ".join(
         repr(short_name(of["id"]))
         if "id" in of
-        else f"{short_name(of['key'])!r} of {short_name(of['shard'])!r}"
+        else f"{short_name(of['key'])!r} of {short_name(of.get('shard', ''))!r}"
         for of in some
     )
 
