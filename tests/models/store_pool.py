@@ -94,12 +94,16 @@ def slowly(records):
 
 
 def make_slowly():
+    with open(os.environ["STORE_POOL_PID"], "w") as file:
+        file.write(str(os.getpid()))
     return slowly
 
 
 def make_dying_once():
     """A reference whose first process to begin its third batch is killed."""
     calls = []
+    backend = os.environ["STORE_POOL_BACKEND"]
+    assert keras.backend.backend() == backend  # noqa: S101
 
     def dying(records):
         calls.append(1)
