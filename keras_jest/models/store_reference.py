@@ -154,6 +154,8 @@ def to_numpy(array):
     """An array of any library in float32, wherever it is."""
     if hasattr(array, "detach"):  # Of torch, perhaps bfloat16, on a device.
         array = array.detach().float().cpu()
+    if hasattr(array, "numpy"):  # Of TensorFlow, whose bfloat16 needs it.
+        array = array.numpy()
     return np.asarray(array).astype("float32")
 
 
