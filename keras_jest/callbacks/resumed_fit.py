@@ -89,8 +89,8 @@ class ResumedFit:
         )
 
     def __call__(self):
-        model, before = self.model, self.model.position_recorders
-        model.position_recorders = (lambda position: self.data(position),)
+        model, before = self.model, self.model.recorders
+        model.recorders = (*before, self._take_note)
         try:
             return fit_in_parts(model, self.fit, self._parts(), self.callbacks)
         except Exception:
@@ -98,10 +98,13 @@ class ResumedFit:
             self.backup.end_if_asked(self.save)
             raise
         finally:
-            model.position_recorders = before
+            model.recorders = before
             self.backup.release_signal()
             with contextlib.suppress(Exception):  # Of a step that failed.
                 self.data.rewind()
+
+    def _take_note(self, chosen):
+        self.data(chosen)
 
     def _parts(self):
         """What is left of the epoch that was cut, then the other epochs."""

@@ -222,8 +222,9 @@ def check_folder(path):
 
 def as_columns(steps):
     """The columns of some steps, as arrays."""
+    names = [of for of in ("picks", "scores", "key") if of in steps[0][1]]
     fetched = [
-        (step, {name: keras.ops.convert_to_numpy(of[name]) for name in of})
+        (step, {name: keras.ops.convert_to_numpy(of[name]) for name in names})
         for step, of in steps
     ]
 

@@ -68,8 +68,13 @@ class PositionedDataset(grain.IterDataset):
             self._states[number] = state_text(iteration.iterator)
             return with_position(batch, number)
 
-    def __call__(self, position):
-        """Take note of the batch of the latest step, without waiting."""
+    def __call__(self, chosen):
+        """Take note of the batch of the latest step, without waiting.
+
+        Args:
+            chosen: dict of what a step tells its recorders.
+        """
+        position = chosen.get("position")
         self._trained = position
         self._num_trained += 1
         if self._num_trained % MARKS_AT_A_TIME == 0:

@@ -141,7 +141,8 @@ def export_subset(log, path, min_count=1, uid_of_key=None):
         min_count: int. How often an example must have been picked.
         uid_of_key: dict or `None`. The example's uid, 32 hexadecimal digits,
             by its key as `keras_jest.data.key_to_hex` writes it. `None` takes
-            the keys themselves.
+            the keys themselves. Of shards with `identity="uid"` it is
+            `{key_to_hex(record_key(uid)): uid for uid in uids}`.
 
     Returns:
         The array.

@@ -33,9 +33,10 @@ class ReferenceStore:
     The columns are `key`, text as `keras_jest.data.key_to_hex` writes it and
     as in the log of a `keras_jest.callbacks.SelectionLog`, and
     `image_embedding` and `text_embedding`, lists of a fixed size, or `loss`.
-    Any reader of Arrow IPC files takes the parts: `polars.read_ipc(path +
-    "/part-*.arrow")`, `pyarrow.dataset.dataset(path, format="ipc")`, and from
-    there pandas.
+    Any reader of Arrow IPC files takes them: all parts at once
+    `pyarrow.dataset.dataset(path, format="ipc")` and
+    `polars.scan_ipc(f"{path}/part-*.arrow")`, one of them
+    `pandas.read_feather(f"{path}/part-00000.arrow")`.
 
     Beside the parts lies an index of the keys, `_index.arrow`, 24 bytes a
     pair. Who opens the store first makes it, and again if parts have changed;
@@ -175,11 +176,12 @@ class ReferenceStore:
             for name, column in self._part(0).columns.items()
             if name != "key"
         }
-        for number in np.unique(parts).tolist():
-            columns = self._part(number).columns
-            here = np.flatnonzero(parts == number)
+        order = np.argsort(parts, kind="stable")
+        cuts = np.flatnonzero(np.diff(parts[order])) + 1
+        for here in np.split(order, cuts) if len(order) else ():
+            columns = self._part(int(parts[here[0]])).columns
             for name, array in arrays.items():
-                array[here] = columns[name][rows[here]]
+                array[here] = columns[name].take(rows[here], axis=0)
         return {f"reference_{name}": array for name, array in arrays.items()}
 
     def verify(self, verbose=1):

@@ -204,9 +204,8 @@ def check_policy(policy, model, loss, is_scheduled):
         )
 
 
-def check_first_super_batch(policy, data):
+def check_first_super_batch(policy, num_rows):
     """Raise, while the step is traced, if it cannot fill a sub-batch."""
-    num_rows = keras.tree.flatten(data)[0].shape[0]
     size = getattr(policy, "sub_batch_size", None)
     if size is not None and size > num_rows:
         raise ValueError(

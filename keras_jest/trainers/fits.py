@@ -1,4 +1,7 @@
-"""Keras' `fit`, for what callbacks and grain ask of it."""
+"""How a selecting model is fitted: the method `SelectingModel.fit`.
+
+And Keras' own `fit`, for what callbacks and grain ask of it.
+"""
 
 import functools
 import inspect
@@ -8,10 +11,60 @@ import keras
 from keras_jest.data.position import GRAIN_ITERATORS
 from keras_jest.data.position import is_grain
 from keras_jest.data.position import positioned
+from keras_jest.data.replay import Replay
+from keras_jest.selection import policies
+from keras_jest.trainers.compile_checks import check_policy
+from keras_jest.trainers.data_loaders import in_recorded_order
+from keras_jest.trainers.data_loaders import with_tuples
+from keras_jest.trainers.device_layout import explained_sizes
 from keras_jest.trainers.holding import holding
+from keras_jest.trainers.labels import LabelCheck
+from keras_jest.trainers.labels import check_labels
+from keras_jest.trainers.labels import num_classes
 
 
-def fit_of(model, keras_fit, *args, **kwargs):
+def fit(self, x=None, *args, selection="compiled", **kwargs):
+    """Train, as `keras.Model.fit` does, on what is selected from `x`.
+
+    Args:
+        x: dataset of super-batches: `tf.data`, grain, `PyDataset`, torch
+            `DataLoader`, a generator of `(dict,)`, or NumPy arrays with
+            `batch_size` as the size of the super-batch.
+        *args: further arguments of `keras.Model.fit`.
+        selection: a policy or its name for this call alone, `None` for
+            plain training on whole super-batches, or `"compiled"`.
+        **kwargs: further arguments of `keras.Model.fit`.
+
+    Returns:
+        A `keras.callbacks.History`.
+
+    Raises:
+        ValueError: if the policy needs a reference and there is none,
+            the first super-batch has fewer rows than the policy keeps,
+            the batches lack an input of a model, or too few rows of a
+            super-batch are finite.
+    """
+    if "validation_data" in kwargs:
+        kwargs["validation_data"] = with_tuples(kwargs["validation_data"])
+    self.roles.freeze_reference()
+    check_labels(self, args[0] if args else kwargs.get("y"))
+    # A run that broke off has left its faults, and callbacks unaware.
+    self.selection_metrics.forget_faults()
+    held = {"recorders": (LabelCheck(self), *self.recorders)}
+    if selection != "compiled":
+        policy, settings = policies.get(selection), self.settings
+        scores_by = settings.score_loss or self.loss
+        check_policy(policy, self, scores_by, settings.is_scheduled)
+        held |= {"selection": policy, "train_function": None}
+    with explained_sizes(), holding(self, **held):
+        if isinstance(x, Replay):
+            kwargs = in_recorded_order(x, self.selection, kwargs)
+        history = fit_of(self, with_tuples(x), *args, **kwargs)
+    self.selection_metrics.check(num_classes(self))
+    return history
+
+
+def fit_of(model, *args, **kwargs):
     """Run Keras' `fit`, or what callbacks make of it.
 
     A callback that must know the data, or fit in parts, has a method
@@ -19,13 +72,13 @@ def fit_of(model, keras_fit, *args, **kwargs):
 
     Args:
         model: a `SelectingModel`.
-        keras_fit: Keras' own method, bound to it.
         *args: arguments of `keras.Model.fit`.
         **kwargs: arguments of `keras.Model.fit`.
 
     Returns:
         A `keras.callbacks.History`.
     """
+    keras_fit = functools.partial(keras.Model.fit, model)
     arguments = inspect.signature(keras_fit).bind(*args, **kwargs).arguments
     if is_grain(arguments.get("x")):
         # By default Keras warns that it does not shuffle.
@@ -49,7 +102,7 @@ def fit_from_iterator(model, keras_fit, x=None, **arguments):
         return keras_fit(x, **arguments)
     data = positioned(x, **arguments)
     try:
-        with holding(model, position_recorders=(data,)):
+        with holding(model, recorders=(*model.recorders, data)):
             return keras_fit(data, **arguments)
     finally:
         data.rewind()

@@ -12,7 +12,7 @@ def num_classes(model):
     is_sparse = any(
         isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
         and loss.get_config().get("ignore_class") is None
-        for loss in (model.loss, model.score_loss)
+        for loss in (model.loss, model.settings.score_loss)
     )
     return outputs[0].shape[-1] if is_sparse else None
 
@@ -38,6 +38,21 @@ def check_count(count, model):
     count = 0 if count is None else int(ops.convert_to_numpy(count))
     if count:
         raise ValueError(explanation(count, num_classes(model)))
+
+
+class LabelCheck:
+    """Raises for the labels of a step when the next one has been made.
+
+    To wait for those of a step at once would idle the device.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.count = None
+
+    def __call__(self, chosen):
+        check_count(self.count, self.model)
+        self.count = chosen.get("labels_outside")
 
 
 def explanation(count, classes):

@@ -43,8 +43,8 @@ def get_compile_config(model):
         return {}
     check_parts(
         loss=model.loss,
-        score_loss=model.score_loss,
-        selection=model.compiled_selection,
+        score_loss=model.settings.score_loss,
+        selection=model.settings.selection,
     )
     config = keras.Model.get_compile_config(model)
     config = {**config, **compile_config(model)}
@@ -92,16 +92,16 @@ def constructor_arguments(config, custom_objects=None):
 def compile_config(model):
     """The arguments of `compile`, beside those that Keras knows."""
     serialize = keras.saving.serialize_keras_object
-    selection = model.compiled_selection
+    selection = model.settings.selection
     if selection is not None and selection is model.policy:
         selection = "policy"
     config = {
         "loss": serialize(model.loss),
-        "score_loss": serialize(model.score_loss),
+        "score_loss": serialize(model.settings.score_loss),
         "selection": serialize(selection),
-        "first_step": model.first_step,
-        "last_step": model.last_step,
-        "scoring_batch_size": model.scoring_batch_size,
+        "first_step": model.settings.first_step,
+        "last_step": model.settings.last_step,
+        "scoring_batch_size": model.settings.scoring_batch_size,
     }
     # Keras wraps it where losses are scaled.
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)

@@ -13,21 +13,29 @@ class PreviousWeights(keras.layers.Layer):
     do, knows no newer weights than these. Only weights are kept, never rows:
     every super-batch is trained on when it comes, whatever came before it.
 
+    Args:
+        delay: int, 0 or 1, of how many steps ago. With 0 nothing is kept,
+            and nothing is looked at with other weights than the present.
+        **kwargs: as for every layer.
+
     Reference:
     - [Evans et al., 2023](https://arxiv.org/abs/2312.05328), on actors.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, delay, **kwargs):
         super().__init__(**kwargs)
+        self.delay = delay
         self.copies = []
-        self.num_stored = self.add_weight(
-            shape=(), dtype="int", trainable=False, name="num_stored"
-        )
+        if delay:
+            self.num_stored = self.add_weight(
+                shape=(), dtype="int", trainable=False, name="num_stored"
+            )
         self.built = True
 
     def make(self, models):
         """Make room for all weights, once the models have them."""
-        if self.copies or not all(model.built for model in models):
+        are_built = all(model.built for model in models)
+        if self.copies or not (self.delay and are_built):
             return
         for number, weight in enumerate(weights_of(models)):
             copy = self.add_weight(
@@ -39,28 +47,48 @@ class PreviousWeights(keras.layers.Layer):
             )
             self.copies.append(copy)
 
-    @contextlib.contextmanager
-    def in_place_of_present(self, models, variables):
-        """Within it, the models are what they were before the last step.
-
-        In the first step, which has none before it, they are what they are.
+    def looking(self, look, model, models):
+        """`look`, one of `looks`, as it was before the last step.
 
         Args:
+            look: a look of `model`.
+            model: Keras model.
             models: list of Keras models, those of `make`.
-            variables: list of all variables that are read within: the scope
-                hides that in which JAX holds their values.
+
+        Returns:
+            A look. In the first step, which has none before it, and without
+            a delay it is `look`.
+        """
+        if not self.delay:
+            return look
+
+        def look_back(inputs):
+            with self._in_place_of_present(models, model.variables):
+                return look(inputs)
+
+        return look_back
+
+    @contextlib.contextmanager
+    def _in_place_of_present(self, models, variables):
+        """Let variables have the values from before the last step.
+
+        All that are read within must be given: the scope hides that in which
+        JAX holds their values.
         """
         values = {id(variable): variable.value for variable in variables}
         for copy, weight in self._pairs(models):
-            present = values[id(weight)]
-            before = ops.where(self.num_stored > 0, copy.value, present)
-            values[id(weight)] = before
+            present = values.get(id(weight))
+            if present is not None:
+                before = ops.where(self.num_stored > 0, copy.value, present)
+                values[id(weight)] = before
         pairs = [(of, values[id(of)]) for of in variables]
         with keras.StatelessScope(pairs):
             yield
 
     def store(self, models):
         """Take the present weights, before they are updated."""
+        if not self.delay:
+            return
         for copy, weight in self._pairs(models):
             copy.assign(weight.value)
         self.num_stored.assign(1)

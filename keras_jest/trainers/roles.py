@@ -25,9 +25,22 @@ class Roles(NamedTuple):
 
     @property
     def scorers(self):
-        """The model behind each name that a policy may need."""
+        """The model behind each name that a policy may need, if any."""
         learner = self.learner if self.online is None else self.online
-        return {"learner": learner, "reference": self.reference}
+        scorers = {"learner": learner, "reference": self.reference}
+        return {name: of for name, of in scorers.items() if of is not None}
+
+    @property
+    def titles(self):
+        """The models by what they are called in errors."""
+        titles = ("learner", "online model", "reference")
+        models = (self.learner, self.online, self.reference)
+        pairs = zip(titles, models, strict=True)
+        return {title: of for title, of in pairs if of is not None}
+
+    def title_of(self, model):
+        titles = self.titles.items()
+        return next(title for title, of in titles if of is model)
 
     @property
     def trained_beside(self):
@@ -47,12 +60,16 @@ class Roles(NamedTuple):
 
     @property
     def models(self):
-        models = (self.learner, self.online, self.reference)
-        return [model for model in models if model is not None]
+        return list(self.titles.values())
 
     @property
     def are_built(self):
         return all(model.built for model in self.models)
+
+    def freeze_reference(self):
+        # `model.trainable = True` thaws all that is in a model.
+        if self.reference is not None and not self.train_reference:
+            self.reference.trainable = False
 
     def build(self, inputs):
         """Make every variable exist, as JAX needs it before a step."""

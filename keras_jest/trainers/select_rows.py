@@ -5,12 +5,13 @@ from keras import ops
 
 from keras_jest.selection.draws import fold_in
 from keras_jest.selection.uniform_selection import UniformSelection
+from keras_jest.trainers.compile_checks import check_first_super_batch
+from keras_jest.trainers.device_layout import check_sizes
+from keras_jest.trainers.device_layout import gather
 from keras_jest.trainers.finite_picks import replace_nonfinite
 from keras_jest.trainers.labels import count_outside
-from keras_jest.trainers.scoring import check_sizes
-from keras_jest.trainers.scoring import gather
-from keras_jest.trainers.scoring import no_losses
-from keras_jest.trainers.scoring import score
+from keras_jest.trainers.scorers import no_losses
+from keras_jest.trainers.scorers import score
 from keras_jest.trainers.selection_metrics import draws_by_score
 from keras_jest.trainers.trained_beside import carry
 
@@ -32,6 +33,9 @@ def select_rows(model, data):
     data = keras.tree.map_structure(as_tensor, data)
     x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
     num_rows = keras.tree.flatten(x)[0].shape[0]
+    if model.awaits_first_super_batch:
+        check_first_super_batch(model.selection, num_rows)
+        model.awaits_first_super_batch = False
     check_sizes(num_rows, model.selection.num_kept(num_rows))
     picks, scores, drawn_by, is_scored = pick_rows(model, x, y, num_rows)
     picks, num_repeated = replace_nonfinite(picks, ops.isfinite(scores))
@@ -62,7 +66,7 @@ def pick_rows(model, x, y, num_rows):
     seed = fold_in(ops.convert_to_tensor(model.seed, "int32"), draws)
 
     def by_score():
-        learner, reference = score_models(model, x, y, num_rows)
+        learner, reference = score(model, x, y)
         picks = model.selection.select(learner, reference, seed)
         check_picks(model.selection, picks, num_rows)
         scores = learner.values - reference.values
@@ -79,40 +83,18 @@ def pick_rows(model, x, y, num_rows):
         return picks, nothing.values, nothing.values
 
     is_scored = bool(model.selection.needs)
-    if not model.is_scheduled:
+    if not model.settings.is_scheduled:
         return *by_score(), is_scored
-    last = 2**31 - 1 if model.last_step is None else model.last_step
-    is_on = ops.logical_and(draws >= model.first_step, draws < last)
+    is_on = model.settings.is_on(draws)
     is_scored = ops.logical_and(is_on, is_scored)
     return *ops.cond(is_on, by_score, uniformly), is_scored
 
 
-def score_models(model, x, y, num_rows):
-    """Losses of learner and reference, zeros where they are not needed.
-
-    With a delay they are those before the latest update.
-    """
-    if not model.score_delay:
-        return present_losses(model, x, y, num_rows)
-    scorers = [of for of in model.roles.scorers.values() if of is not None]
-    with model.previous_weights.in_place_of_present(
-        model.roles.trained_scorers, sum((of.variables for of in scorers), [])
-    ):
-        return present_losses(model, x, y, num_rows)
-
-
-def present_losses(model, x, y, num_rows):
-    loss, size = model.score_loss or model.loss, model.scoring_batch_size
-    roles = {
-        "learner": "learner" if model.online is None else "online model",
-        "reference": "reference",
-    }
-    return [
-        score(model.roles.scorers[name], x, y, loss, size, role)
-        if name in model.selection.needs
-        else no_losses(num_rows)
-        for name, role in roles.items()
-    ]
+def keep_all(model, data):
+    """Train on all of a batch: as `select_rows`, of nothing to tell."""
+    num_rows = keras.tree.flatten(data)[0].shape[0]
+    model.selection_metrics.update_work(num_rows, 0)
+    return data, {}
 
 
 def check_picks(policy, picks, num_rows):

@@ -8,6 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from store_writer import make_columns
+from store_writer import make_metadata
+from store_writer import write_store
 from tar_writer import picture
 from tar_writer import write_tar
 
@@ -19,9 +22,6 @@ from keras_jest.data import record_key
 from keras_jest.data import super_batches
 from keras_jest.data.fingerprint import tokenizer_digest
 from keras_jest.data.record_key import keys_to_hex
-from tests.data.store_writer import make_columns
-from tests.data.store_writer import make_metadata
-from tests.data.store_writer import write_store
 
 pytestmark = pytest.mark.once
 pytest.importorskip("pyarrow")

@@ -7,6 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from store_writer import WIDTH
+from store_writer import make_columns
+from store_writer import make_keys
+from store_writer import make_metadata
+from store_writer import write_store
 
 from keras_jest.data import ReferenceStore
 from keras_jest.data import key_to_hex
@@ -14,11 +19,6 @@ from keras_jest.data import store_index
 from keras_jest.data.record_key import keys_to_hex
 from keras_jest.data.store_parts import part_name
 from keras_jest.data.store_parts import read_part
-from tests.data.store_writer import WIDTH
-from tests.data.store_writer import make_columns
-from tests.data.store_writer import make_keys
-from tests.data.store_writer import make_metadata
-from tests.data.store_writer import write_store
 
 pytestmark = pytest.mark.once
 pyarrow = pytest.importorskip("pyarrow")

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from store_writer import make_columns
+from store_writer import make_keys
+from store_writer import make_metadata
 
 from keras_jest.data.record_key import keys_from_hex
 from keras_jest.data.store_parts import check_part
 from keras_jest.data.store_parts import read_part
 from keras_jest.data.store_parts import write_part
-from tests.data.store_writer import make_columns
-from tests.data.store_writer import make_keys
-from tests.data.store_writer import make_metadata
 
 pytestmark = pytest.mark.once
 pyarrow = pytest.importorskip("pyarrow")

@@ -113,14 +113,15 @@ def make_labelled(num_rows=40):
 
 
 class Recorder:
-    """Keeps what every step chose."""
+    """Keeps what every step chose, of those that choose."""
 
     def __init__(self, model):
         self.steps = []
         model.recorders = (self,)
 
     def __call__(self, chosen):
-        self.steps.append({key: to_numpy(chosen[key]) for key in chosen})
+        if "picks" in chosen:
+            self.steps.append({key: to_numpy(chosen[key]) for key in chosen})
 
     @property
     def picks(self):

@@ -75,9 +75,9 @@ def test_configs():
     assert again.selection.score is squared
     assert again.selection.get_config() == model.selection.get_config()
     assert again.loss.form == "exact"
-    assert again.score_loss.product_dtype == "bfloat16"
-    assert (again.first_step, again.last_step) == (2, 7)
-    assert again.scoring_batch_size == 13
+    assert again.settings.score_loss.product_dtype == "bfloat16"
+    assert (again.settings.first_step, again.settings.last_step) == (2, 7)
+    assert again.settings.scoring_batch_size == 13
     assert again.steps_per_execution == 3
     assert again.run_eagerly
     assert not again.reference.trainable

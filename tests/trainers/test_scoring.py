@@ -18,8 +18,8 @@ from small_models import to_numpy
 from keras_jest import IndependentSelection
 from keras_jest import JointSelection
 from keras_jest import UniformSelection
-from keras_jest.trainers.scoring import explained_sizes
-from keras_jest.trainers.scoring import gather
+from keras_jest.trainers.device_layout import explained_sizes
+from keras_jest.trainers.device_layout import gather
 
 SLOW = pytest.mark.slow
 LEARNER_AND_REFERENCE_PASSES = [

@@ -1,52 +1,9 @@
-"""The scoring pass: losses of a whole super-batch, without gradients."""
+"""Batches and the devices that they are laid out over."""
 
 import contextlib
 
 import keras
 from keras import ops
-
-from keras_jest.losses.loss_given_set import LossGivenSet
-from keras_jest.losses.loss_given_set import given
-from keras_jest.losses.strips import join_strips
-from keras_jest.losses.strips import strips
-from keras_jest.models.model_inputs import model_inputs
-from keras_jest.models.precomputed_losses import PrecomputedLosses
-
-
-def score(model, x, y, loss, batch_size=None, role="model"):
-    """What `model` loses on each row of a super-batch, in inference mode.
-
-    Args:
-        model: Keras model.
-        x: the inputs of `n` examples.
-        y: their targets, or `None`.
-        loss: a loss with one value per example.
-        batch_size: int or `None`, at how many rows the model looks at a
-            time; the memory of its activations grows with it.
-        role: str, what the model is called in an error.
-
-    Returns:
-        A `LossGivenSet` of `n` values.
-    """
-    inputs = model_inputs(model, x, role)
-    if isinstance(model, PrecomputedLosses):
-        return LossGivenSet(model(inputs))
-    num_rows = keras.tree.flatten(inputs)[0].shape[0]
-    if batch_size is None or batch_size >= num_rows:
-        return given(loss, model(inputs, training=False), y)
-    slices = keras.tree.map_structure(
-        lambda rows: strips(rows, batch_size), inputs
-    )
-    outputs = ops.map(lambda rows: model(rows, training=False), slices)
-    outputs = keras.tree.map_structure(
-        lambda rows: join_strips(rows, num_rows), outputs
-    )
-    return given(loss, outputs, y)
-
-
-def no_losses(num_rows):
-    """Zeros, in the place of a model that a policy does not need."""
-    return LossGivenSet(ops.zeros((num_rows,), "float32"))
 
 
 def gather(batch, picks):
