@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_jest.losses.pairs import PAIR_KEYS
+from keras_jest.models import backend
 from keras_jest.models.model_inputs import model_inputs
 
 EMBEDDINGS = PAIR_KEYS[:2]
@@ -75,12 +76,25 @@ def is_maker(reference):
 
 
 def run_model(model, batches):
-    """Run a Keras model as its `predict` does, a part at a time."""
-    inputs = ((model_inputs(model, batch, "reference"),) for batch in batches)
-    outputs = model.predict(inputs, steps=len(batches), verbose=0)
+    """Run a Keras model on what it names of each batch."""
+    outputs = backend.predict_batches(model, InputsOf(model, batches))
     if not isinstance(outputs, Mapping):
         outputs = {f"an output of type {type(outputs).__name__}": outputs}
     return check_names(outputs, "a Keras model")
+
+
+class InputsOf:
+    """Batches of what a model names of batches."""
+
+    def __init__(self, model, batches):
+        self.model, self.batches = model, batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __iter__(self):
+        for batch in self.batches:
+            yield model_inputs(self.model, batch, "reference")
 
 
 def run_callable(function, batches):

@@ -55,12 +55,11 @@ def make_model(seed=0):
         {"images": np.zeros(size, "uint8"), "token_ids": np.zeros((1, 6), int)}
     )
     random = np.random.default_rng(seed)
-    scalars = [w for w in model.weights if not w.shape]
     model.set_weights(
         [
-            keras.ops.convert_to_numpy(w)
-            if any(w is s for s in scalars)
-            else random.normal(size=w.shape)
+            random.normal(size=w.shape)
+            if len(w.shape)
+            else keras.ops.convert_to_numpy(w)  # Scale and bias.
             for w in model.weights
         ]
     )
