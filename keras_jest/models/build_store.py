@@ -228,9 +228,7 @@ def make_missing(makers, plan, verbose):
         sys.stdout.write(f"{plan}\n")
     plan.check_room()
     num_parts = plan.job.num_parts
-    progress = keras.utils.Progbar(
-        num_parts, verbose=verbose, unit_name="part"
-    )
+    progress = keras.utils.Progbar(num_parts, verbose=verbose, unit_name="part")
     progress.update(num_parts - len(plan.missing))
     for _ in makers.make_parts(plan.missing, plan.metadata):
         progress.add(1)

@@ -73,6 +73,7 @@ class PartMaker:
         Yields:
             int. The number of a part that is on the disk.
         """
+        check_reference(self.description, metadata)
         ahead = None
         try:
             for number in numbers:
@@ -153,6 +154,18 @@ def one_value(name, outputs):
             f"Received: {name} from {values.min()} to {values.max()}"
         )
     return float(values[0])
+
+
+def check_reference(description, metadata):
+    """Raise unless this process has the reference that others have."""
+    found, expected = description["reference"], metadata["fingerprint"]
+    if found != expected["reference"]:
+        raise ValueError(
+            "Expected every process to have the same reference. Load its "
+            "weights where it is made: those of a new model are random. "
+            f"Received: one of digest {found} in process {os.getpid()}, not "
+            f"{expected['reference']}"
+        )
 
 
 def check_scalars(scalars, metadata):

@@ -50,6 +50,14 @@ def test_backup(tmp_path):
     assert table["bytes of two states"] > 1e5
 
 
+def test_build_store(tmp_path):
+    settings = "--variant mu/8 --image-size 16 --records 64 --repeats 1 "
+    settings += "--batch-size 16 --part-size 32"
+    table = run("build_store.py", settings, tmp_path / "build_store.json")
+    assert table["store over predict"] > 0
+    assert all(len(of) == 1 for of in table["seconds"].values())
+
+
 def test_train_step(tmp_path):
     settings = "--variant mu/8 --scorer mu/8 --image-size 16 --sub-batch 8 "
     settings += "--repeats 1"

@@ -1,6 +1,6 @@
 """Build a store with a reference of a legacy package: in its own process.
 
-    python run_foreign_reference.py tf_keras STORE EXPECTED.npz
+python run_foreign_reference.py tf_keras STORE EXPECTED.npz
 """
 
 import sys

@@ -1,3 +1,7 @@
+import io
+import json
+import tarfile
+
 import keras
 import numpy as np
 import pytest
@@ -11,11 +15,11 @@ from store_pool import make_of_records
 from store_pool import of_records
 from store_pool import parts_of
 
+from keras_jest.data import TarShards
 from keras_jest.data import decode_image
 from keras_jest.data import record_key
 from keras_jest.data import super_batches
 from keras_jest.data.store_parts import part_name
-from keras_jest.data.store_parts import read_part
 from keras_jest.models import build_store
 from keras_jest.models import precompute
 
@@ -91,9 +95,9 @@ def test_no_batch_has_another_size(tmp_path):
         sizes.append({len(array) for array in batch.values()})
         assert {*batch} == {"images", "token_ids", "key"}
         ones = np.ones((len(batch["key"]), 2))
-        return dict.fromkeys(
-            ("image_embedding", "text_embedding"), ones
-        ) | {"logit_scale": 1}
+        return dict.fromkeys(("image_embedding", "text_embedding"), ones) | {
+            "logit_scale": 1
+        }
 
     build_of_arrays(tmp_path, reference)
     # A first look; three parts of 7 by 4 rows, and one of 2.
@@ -185,3 +189,31 @@ def test_a_digest_tells_weights_and_knows_no_names(tmp_path):
     build_of_arrays(tmp_path, make_model())
     with pytest.raises(ValueError, match="reference=.* instead of"):
         build_of_arrays(tmp_path, make_model(seed=1))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("identity", ["shard/key", "uid"])
+def test_shards_are_known_by_their_identity(identity, tmp_path):
+    with tarfile.open(tmp_path / "0.tar", "w") as tar:
+        for number, record in enumerate(RECORDS[:9]):
+            fields = json.dumps({"uid": f"u{number}", "label": number})
+            texts = record["text"].encode(), fields.encode()
+            for kind, data in zip(
+                ("png", "txt", "json"), (record["image"], *texts), strict=True
+            ):
+                member = tarfile.TarInfo(f"{record['key']}.{kind}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+
+    def open_shards():
+        return TarShards(tmp_path / "0.tar", identity=identity, verbose=0)
+
+    stores = [
+        build(tmp_path / "records", losses_of_records, open_shards),
+        build_of_arrays(tmp_path / "arrays", make_model, open_shards()),
+    ]
+    for store in stores:
+        assert store.metadata["identity"] == identity
+        assert store.rows(open_shards().keys).tolist() == [*range(9)]
+    if identity == "uid":
+        assert stores[0].rows(record_key("u4")[None]) == [4]

@@ -16,11 +16,13 @@ from store_pool import make_model
 from store_pool import of_records
 from store_pool import parts_of
 
+from keras_jest.data import ReferenceStore
 from keras_jest.data.store_parts import part_name
 from keras_jest.models import build_store
 from keras_jest.models import part_maker
 from keras_jest.models import store_lock
 from keras_jest.models import store_plan
+from keras_jest.models.store_job import StoreJob
 
 pytestmark = pytest.mark.once
 HERE = str(pathlib.Path(__file__).parent)
@@ -278,6 +280,27 @@ def test_what_goes_wrong_later_is_named_and_can_be_mended(tmp_path):
     with pytest.raises(ValueError, match="one `logit_scale`.*=2.0 after 7.5"):
         build(tmp_path, two_scales)
     build(tmp_path)
+
+
+def test_a_process_with_another_reference_is_refused(tmp_path, of_the_same):
+    """Such as a worker whose maker gives a new model random weights."""
+    metadata = ReferenceStore(of_the_same).metadata
+    job = StoreJob(
+        path=str(tmp_path),
+        reference=lambda: make_model(seed=1),
+        reference_name=None,
+        records=RECORDS,
+        tokenizer=TOKENIZER,
+        image_size=4,
+        batch_size=2,
+        metadata=metadata,
+        token="",
+    )
+    maker = part_maker.PartMaker(job)
+    with pytest.raises(ValueError, match="have the same reference"):
+        next(maker.make_parts([0], metadata))
+    with pytest.raises(ValueError, match="see the same records.*22 records"):
+        part_maker.PartMaker(job._replace(records=RECORDS[1:]))
 
 
 def test_a_bad_record_is_named(tmp_path):
