@@ -4,20 +4,18 @@ import os
 import sys
 
 import keras
-import numpy as np
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.checked_tokenizer import checked_tokenizer
 from keras_jest.data.fingerprint import records_digest
 from keras_jest.data.fingerprint import tokenizer_digest
 from keras_jest.data.identity import identity_of
-from keras_jest.data.identity import key_of
-from keras_jest.data.key_index import KeyIndex
 from keras_jest.data.reference_store import ReferenceStore
-from keras_jest.data.short_name import short_name
-from keras_jest.data.super_batches import check_not_empty
 from keras_jest.data.super_batches import check_sizes
 from keras_jest.models.part_maker import PartMaker
+from keras_jest.models.store_arguments import check_choices
+from keras_jest.models.store_arguments import check_inputs
+from keras_jest.models.store_arguments import check_unique
 from keras_jest.models.store_job import StoreJob
 from keras_jest.models.store_job import described
 from keras_jest.models.store_job import make_records
@@ -27,9 +25,6 @@ from keras_jest.models.store_plan import check_same
 from keras_jest.models.store_plan import find_parts
 from keras_jest.models.store_ray import StoreActors
 from keras_jest.models.store_workers import StoreWorkers
-
-EXECUTORS = ("processes", "ray")
-MAX_SHOWN = 3
 
 
 @keras_jest_export("keras_jest.models.build_store")
@@ -149,9 +144,9 @@ def build_store(
         {"image": file.getvalue(), "text": f"red square {i}", "key": str(i)}
         for i in range(10)
     ]
-    tokenizer = Tokenizer.train([r["text"] for r in records], 100, 8)
+    tokenizer = Tokenizer.train([r["text"] for r in records], 300, 8)
     reference = SigLIP.from_variant(
-        "mu/8", image_size=16, vocabulary_size=100, sequence_length=8
+        "mu/8", image_size=16, vocabulary_size=300, sequence_length=8
     )
     with tempfile.TemporaryDirectory() as folder:
         store = build_store(
@@ -164,10 +159,10 @@ def build_store(
         - [Data curation via joint example selection further accelerates
           multimodal learning](https://arxiv.org/abs/2406.17711).
     """
-    check_arguments(dtype, executor, num_workers, tokenizer, image_size)
     check_sizes(batch_size=batch_size, part_size=part_size)
+    check_choices(dtype, executor, num_workers)
+    check_inputs(tokenizer, image_size)
     seen = make_records(records)
-    check_not_empty(len(seen), 1, 1, False)
     check_unique(seen)
     if tokenizer is not None:
         tokenizer = checked_tokenizer(tokenizer, seen)
@@ -232,49 +227,3 @@ def make_missing(makers, plan, verbose):
     progress.update(num_parts - len(plan.missing))
     for _ in makers.make_parts(plan.missing, plan.metadata):
         progress.add(1)
-
-
-def check_arguments(dtype, executor, num_workers, tokenizer, image_size):
-    """Raise if some arguments can be wrong only."""
-    if dtype not in ("float16", "float32"):
-        raise ValueError(
-            "Expected `dtype` to be 'float16' or 'float32'. Received: "
-            f"dtype={dtype!r}"
-        )
-    if executor not in EXECUTORS or num_workers < (executor == "ray"):
-        raise ValueError(
-            f"Expected `executor` to be one of {EXECUTORS}, and `num_workers` "
-            "to be 0 or more, with Ray 1 or more. Received: "
-            f"executor={executor!r}, num_workers={num_workers}"
-        )
-    if (tokenizer is None) != (image_size is None):
-        raise ValueError(
-            "Expected `tokenizer` and `image_size`, for a reference that "
-            "reads batches, or neither, for a function that reads records. "
-            f"Received: tokenizer={tokenizer}, image_size={image_size}"
-        )
-    if image_size is not None:
-        check_sizes(image_size=image_size)
-
-
-def check_unique(records):
-    """Raise if records share an identity, where identities are at hand.
-
-    Records that are read from a disk one by one are told from each other
-    when the store is opened.
-    """
-    if hasattr(records, "keys"):
-        keys = records.keys
-    elif isinstance(records, (list, tuple)):
-        keys = np.stack([key_of(record) for record in records])
-    else:
-        return
-    pairs = KeyIndex.from_keys(keys).duplicates()
-    if len(pairs):
-        shown = [repr(short_name(records[int(of)]["key"])) for of, _ in pairs]
-        raise ValueError(
-            "Expected records that can be told from each other: each its own "
-            "`key`, in its `shard` if it has one, or its own `id`. Received: "
-            f"{len(pairs)} that are there again, such as "
-            f"{', '.join(shown[:MAX_SHOWN])}"
-        )

@@ -8,19 +8,15 @@ import shutil
 import numpy as np
 
 from keras_jest.data.fingerprint import records_digest
-from keras_jest.data.short_name import short_name
 from keras_jest.data.store_parts import write_part
+from keras_jest.models.reference_outputs import check_outputs
+from keras_jest.models.reference_outputs import columns_and_scalars
 from keras_jest.models.store_batches import PartBatches
-from keras_jest.models.store_job import is_same
 from keras_jest.models.store_job import make_records
 from keras_jest.models.store_lock import check_token
 from keras_jest.models.store_plan import bytes_of_row
 from keras_jest.models.store_plan import no_room
-from keras_jest.models.store_reference import EMBEDDINGS
-from keras_jest.models.store_reference import SCALARS
 from keras_jest.models.store_reference import open_reference
-
-MAX_NAMES = 5
 
 
 class PartMaker:
@@ -90,8 +86,7 @@ class PartMaker:
     def make_part(self, number, batches, metadata):
         """Make a part, and return its number."""
         columns, scalars = self.run(batches)
-        check_scalars(scalars, metadata)
-        check_width(columns, metadata)
+        check_outputs(columns, scalars, metadata)
         columns = {
             name: column.astype(metadata["dtype"])
             for name, column in columns.items()
@@ -105,22 +100,7 @@ class PartMaker:
         """Return the columns of a part, and scale and bias."""
         with contextlib.closing(batches):
             outputs = self.reference.run(batches)
-        num_rows = len(batches.rows)
-        columns = {
-            name: np.asarray(outputs[name], "float32")[:num_rows]
-            for name in (*EMBEDDINGS, "loss")
-            if name in outputs
-        }
-        for name, column in columns.items():
-            check_finite(name, column, batches.rows, self.records)
-        if "loss" in columns:
-            return columns, dict.fromkeys(SCALARS)
-        if columns[EMBEDDINGS[0]].shape != columns[EMBEDDINGS[1]].shape:
-            raise other_shapes(columns)
-        return (
-            {name: unit_rows(column) for name, column in columns.items()},
-            {name: one_value(name, outputs) for name in SCALARS},
-        )
+        return columns_and_scalars(outputs, batches.rows, self.records)
 
 
 def write(path, keys, columns, metadata):
@@ -135,27 +115,6 @@ def write(path, keys, columns, metadata):
         raise no_room(path, wanted, left) from error
 
 
-def unit_rows(rows):
-    """Scale rows to length 1, but for those that have it; 0 stays 0."""
-    lengths = np.linalg.norm(rows.astype("float64"), axis=1, keepdims=True)
-    # 1e-5 is far above what float32 leaves of a length of 1, and far below
-    # what float16 can tell: rows of a model are kept to the last bit.
-    other = (np.abs(lengths - 1) > 1e-5) & (lengths > 0)
-    scaled = rows / np.where(other, lengths, 1.0)
-    return np.where(other, scaled, rows).astype("float32")
-
-
-def one_value(name, outputs):
-    """The scale or the bias, one for all records."""
-    values = np.asarray(outputs.get(name, 0.0), "float64").reshape(-1)
-    if not np.isfinite(values).all() or np.ptp(values) > 1e-5 * abs(values[0]):
-        raise ValueError(
-            f"Expected a reference of one finite `{name}` for all records. "
-            f"Received: {name} from {values.min()} to {values.max()}"
-        )
-    return float(values[0])
-
-
 def check_reference(description, metadata):
     """Raise unless this process has the reference that others have."""
     found, expected = description["reference"], metadata["fingerprint"]
@@ -166,56 +125,6 @@ def check_reference(description, metadata):
             f"Received: one of digest {found} in process {os.getpid()}, not "
             f"{expected['reference']}"
         )
-
-
-def check_scalars(scalars, metadata):
-    """Raise unless scale and bias are still what they were.
-
-    They are equal up to the last digits, in which machines may differ.
-    """
-    for name, value in scalars.items():
-        expected = metadata[name]
-        if not is_same(value, expected):
-            raise ValueError(
-                f"Expected a reference of one `{name}` for all records. "
-                f"Received: {name}={value} after {expected}"
-            )
-
-
-def check_width(columns, metadata):
-    for name, column in columns.items():
-        width = None if column.ndim == 1 else column.shape[1]
-        if width != metadata["width"]:
-            raise ValueError(
-                "Expected a reference of one width for all records. Received: "
-                f"{name} of width {width} after {metadata['width']}"
-            )
-
-
-def check_finite(name, column, rows, records):
-    """Raise, and name the records, if there are values that are none."""
-    is_finite = np.isfinite(column.reshape(len(column), -1)).all(axis=1)
-    bad = rows[~is_finite]
-    if len(bad):
-        names = [
-            repr(short_name(records[int(row)]["key"]))
-            for row in bad[:MAX_NAMES]
-        ]
-        raise ValueError(
-            f"Expected finite values of `{name}` from the reference. A pair "
-            "that is not finite would never be chosen, and a store is built "
-            f"once: mend the reference or leave these out. Received: "
-            f"{len(bad)} of {len(rows)} records that are not, such as "
-            f"{', '.join(names)}"
-        )
-
-
-def other_shapes(columns):
-    shapes = {name: column.shape for name, column in columns.items()}
-    return ValueError(
-        "Expected embeddings of pictures and of texts of one shape. "
-        f"Received: {shapes}"
-    )
 
 
 def check_records(records, metadata):

@@ -35,7 +35,7 @@ def keras_cv_tower():
 
     backbone = keras_cv.models.ResNetV2Backbone(
         stackwise_filters=[4],
-        stackwise_blocks=[1],
+        stackwise_blocks=[2],
         stackwise_strides=[1],
         include_rescaling=True,
         input_shape=(None, None, 3),

@@ -316,7 +316,7 @@ def test_a_bad_record_is_named(tmp_path):
         ({"dtype": "bfloat16"}, "'float16' or 'float32'.*'bfloat16'"),
         ({"part_size": 0}, "part_size=0"),
         ({"batch_size": 0}, "batch_size=0"),
-        ({"records": []}, "at least one record"),
+        ({"records": []}, "num_records=0"),
         ({"records": [*RECORDS, RECORDS[4]]}, "1 that are there again.*'r4'"),
         ({"tokenizer": TOKENIZER}, "or neither"),
         ({"image_size": 4}, "or neither"),
