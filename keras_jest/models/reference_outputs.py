@@ -23,10 +23,10 @@ def columns_and_scalars(outputs, rows, records):
         embeddings of length 1 or losses, and a dict of scale and bias, each
         a float, `None` of losses.
     """
+    names = EMBEDDINGS if EMBEDDINGS[0] in outputs else ("loss",)
     columns = {
         name: np.asarray(outputs[name], "float32")[: len(rows)]
-        for name in (*EMBEDDINGS, "loss")
-        if name in outputs
+        for name in names
     }
     for name, column in columns.items():
         check_finite(name, column, rows, records)

@@ -11,7 +11,7 @@ import pytest
 
 from keras_jest.data import ReferenceStore
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 SCRIPT = pathlib.Path(__file__).with_name("run_foreign_reference.py")
 
 

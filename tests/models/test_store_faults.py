@@ -55,6 +55,7 @@ def begin_build(path):
     )
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on_as_if_it_had_not_been(tmp_path):
     """At two moments; and meanwhile no other process builds there."""
     build(tmp_path / "whole")
