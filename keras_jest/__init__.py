@@ -14,5 +14,6 @@ from keras_jest.selection.selection_policy import SelectionPolicy
 from keras_jest.selection.uniform_selection import UniformSelection
 from keras_jest.trainers.active_clip import ActiveCLIP
 from keras_jest.trainers.class_act import ClassAct
+from keras_jest.trainers.flexi_jest import FlexiJEST
 from keras_jest.trainers.jest_model import JESTModel
 from keras_jest.version import __version__

@@ -1,5 +1,7 @@
 """What watches a run."""
 
 from keras_jest.callbacks.backup_and_restore import BackupAndRestore
+from keras_jest.callbacks.compute_ledger import ComputeLedger
+from keras_jest.callbacks.rank_agreement import RankAgreement
 from keras_jest.callbacks.retrieval_evaluation import RetrievalEvaluation
 from keras_jest.callbacks.selection_log import SelectionLog

@@ -2,6 +2,13 @@
 
 from keras_jest.api_export import keras_jest_export
 
+TERMS = (
+    "learner training",
+    "online scoring",
+    "online training",
+    "reference scoring",
+    "reference training",
+)
 TRAINING = 3  # One forward pass, and a backward pass of twice its cost.
 
 
@@ -14,6 +21,8 @@ def computation(
     reference=0.0,
     learner_scores=False,
     num_reference=0,
+    scorer=None,
+    num_stored=None,
 ):
     """Count the computation of a run, selection and small models included.
 
@@ -33,6 +42,11 @@ def computation(
         learner_scores: bool. The learner scores in the place of an online
             model.
         num_reference: int, examples that the reference was trained on.
+        scorer: float or `None`, the pass in which online model or learner
+            score, where it is not their forward pass: coarse pictures cost
+            less.
+        num_stored: int or `None`, examples of a pool at which the reference
+            looked once, to store what it said. It then scores in no step.
 
     Returns:
         A dict of floats in the unit of `learner`: `"learner training"`,
@@ -54,12 +68,15 @@ def computation(
     - [Evans et al., 2023](https://arxiv.org/abs/2312.05328), the figure on
       amortisation.
     """
-    scorer = learner if learner_scores else online
-    terms = {
-        "learner training": TRAINING * learner * num_trained,
-        "online scoring": scorer * num_scored,
-        "online training": TRAINING * online * num_trained,
-        "reference scoring": reference * num_scored,
-        "reference training": TRAINING * reference * num_reference,
-    }
+    if scorer is None:
+        scorer = learner if learner_scores else online
+    num_looks = num_scored if num_stored is None else num_stored
+    costs = (
+        TRAINING * learner * num_trained,
+        scorer * num_scored,
+        TRAINING * online * num_trained,
+        reference * num_looks,
+        TRAINING * reference * num_reference,
+    )
+    terms = dict(zip(TERMS, costs, strict=True))
     return {**terms, "total": sum(terms.values())}

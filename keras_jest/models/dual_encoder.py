@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.layers.keeps_sublayers import KeepsSublayers
+from keras_jest.layers.patch_sizes import only_one_patch_size
+from keras_jest.models.encodes_apart import EncodesApart
 from keras_jest.models.expected_units import expected_units
 from keras_jest.models.first_batch import checks_first_batch
 from keras_jest.models.model_inputs import take_inputs
@@ -17,7 +19,7 @@ from keras_jest.models.portable_config import portable_config
 
 @keras_jest_export("keras_jest.models.DualEncoder")
 @checks_first_batch()
-class DualEncoder(KeepsSublayers, keras.Model):
+class DualEncoder(EncodesApart, KeepsSublayers, keras.Model):
     """Makes an image-text model of any two Keras towers.
 
     The result is what JEST trains: its outputs are pairs, and the sigmoid
@@ -29,6 +31,9 @@ class DualEncoder(KeepsSublayers, keras.Model):
     ids against the vocabulary, and float pictures against a tower that
     rescales 0 to 255 itself, if the towers are ours, of layers in a row, or
     functional. A direct call of the model is not checked.
+
+    The towers can be called one by one, too: `encode_images`,
+    `encode_texts`, and `join` for pairs of what they return.
 
     Args:
         image_encoder: A Keras model or layer that maps images to embeddings
@@ -45,6 +50,9 @@ class DualEncoder(KeepsSublayers, keras.Model):
 
     Call arguments:
         inputs: A dict that holds the two entries named by `input_keys`.
+        patch_size: int. The size of patches for an image encoder with
+            `patch_sizes`, such as an `ImageTransformer` made with them;
+            `None` means its own.
 
     Returns:
         Pairs: a dict of float32 tensors whatever the dtype policy,
@@ -53,8 +61,8 @@ class DualEncoder(KeepsSublayers, keras.Model):
 
     Raises:
         ValueError: If the scale is not positive, a batch lacks an input or
-            is in other units, or the towers do not return embeddings of one
-            width.
+            is in other units, the towers do not return embeddings of one
+            width, or the image encoder has no such patch size.
 
     Example:
 
@@ -133,15 +141,40 @@ class DualEncoder(KeepsSublayers, keras.Model):
             name=name,
         )
 
-    def call(self, inputs):
+    def call(self, inputs, patch_size=None):
         images, token_ids = take_inputs(self, inputs)
+        return self._join(
+            self._images(images, patch_size), self._texts(token_ids)
+        )
+
+    def _images(self, images, patch_size=None):
+        if patch_size is None:
+            return self.image_encoder(images)
+        if not hasattr(self.image_encoder, "patch_sizes"):
+            raise only_one_patch_size(self, patch_size)
+        return self.image_encoder(images, patch_size=patch_size)
+
+    def _texts(self, token_ids):
+        return self.text_encoder(token_ids)
+
+    def _join(self, image_embedding, text_embedding):
         has_bias = self.initial_logit_bias is not None
         return make_pairs(
-            self.image_encoder(images),
-            self.text_encoder(token_ids),
+            image_embedding,
+            text_embedding,
             ops.exp(self.log_logit_scale),
             self.logit_bias if has_bias else 0.0,
         )
+
+    @property
+    def patch_size(self):
+        """The patch size of the image encoder, `None` if it tells none."""
+        return getattr(self.image_encoder, "patch_size", None)
+
+    @property
+    def patch_sizes(self):
+        """The patch sizes of the image encoder, `None` if it has one alone."""
+        return getattr(self.image_encoder, "patch_sizes", None)
 
     @property
     def expected_units(self):
@@ -151,23 +184,24 @@ class DualEncoder(KeepsSublayers, keras.Model):
     def compute_output_shape(self, input_shape):
         return pairs_shape(*self._embedding_shapes(input_shape))
 
-    def compute_output_spec(self, inputs, training=None):
-        shapes = self.compute_output_shape(
-            {key: tuple(inputs[key].shape) for key in self.input_keys}
+    def compute_output_spec(self, inputs, patch_size=None, training=None):
+        shapes = self._embedding_shapes(
+            {key: tuple(inputs[key].shape) for key in self.input_keys},
+            patch_size,
         )
         return {
             name: keras.KerasTensor(shape, dtype="float32")
-            for name, shape in shapes.items()
+            for name, shape in pairs_shape(*shapes).items()
         }
 
-    def _embedding_shapes(self, input_shape):
+    def _embedding_shapes(self, input_shape, patch_size=None):
         """Call the towers symbolically, which builds them if need be."""
         image_shape, text_shape = take_inputs(self, input_shape)
         images = keras.KerasTensor(image_shape)
         token_ids = keras.KerasTensor(text_shape, dtype="int32")
         return (
-            self.image_encoder(images).shape,
-            self.text_encoder(token_ids).shape,
+            self._images(images, patch_size).shape,
+            self._texts(token_ids).shape,
         )
 
     def _check_widths(self, image_shape, text_shape):

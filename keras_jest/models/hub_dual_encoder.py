@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.layers.keeps_sublayers import KeepsSublayers
+from keras_jest.layers.patch_sizes import only_one_patch_size
+from keras_jest.models.encodes_apart import EncodesApart
 from keras_jest.models.expected_units import expected_units
 from keras_jest.models.first_batch import checks_first_batch
 from keras_jest.models.model_inputs import take_inputs
@@ -22,7 +24,7 @@ CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 @keras_jest_export("keras_jest.models.HubDualEncoder")
 @checks_first_batch()
-class HubDualEncoder(KeepsSublayers, keras.Model):
+class HubDualEncoder(EncodesApart, KeepsSublayers, keras.Model):
     """Makes a keras-hub CLIP or SigLIP backbone a learner or a reference.
 
     A backbone returns logits only; this returns its pairs, with the scale
@@ -37,6 +39,9 @@ class HubDualEncoder(KeepsSublayers, keras.Model):
     scratch needs two repairs: a `SigLIPHead` starts at scale 1 and bias 0,
     so give `logit_scale=10, logit_bias=-10`; a new `CLIPVisionEncoder` has
     all patches at position 0, which is put right here.
+
+    The towers can be called one by one, too: `encode_images`,
+    `encode_texts`, and `join` for pairs of what they return.
 
     Args:
         backbone: A `keras_hub.models.CLIPBackbone`, `SigLIPBackbone` or
@@ -107,6 +112,7 @@ class HubDualEncoder(KeepsSublayers, keras.Model):
         super().__init__(**kwargs)
         self.backbone = backbone
         self.input_keys = ("images", "token_ids")
+        self.patch_sizes = None  # A backbone's patches have one size.
         self.initial_logit_scale = logit_scale
         self.initial_logit_bias = logit_bias
         self._set_head(logit_scale, logit_bias)
@@ -152,10 +158,21 @@ class HubDualEncoder(KeepsSublayers, keras.Model):
 
     def call(self, inputs):
         images, token_ids = take_inputs(self, inputs)
+        return self._join(self._images(images), self._texts(token_ids))
+
+    def _images(self, images, patch_size=None):
+        if patch_size is not None:
+            raise only_one_patch_size(self, patch_size)
+        return self.backbone.get_vision_embeddings(self._rescale(images))
+
+    def _texts(self, token_ids):
+        return self.backbone.get_text_embeddings(token_ids)
+
+    def _join(self, image_embedding, text_embedding):
         head = self.head
         return make_pairs(
-            self.backbone.get_vision_embeddings(self._rescale(images)),
-            self.backbone.get_text_embeddings(token_ids),
+            image_embedding,
+            text_embedding,
             ops.exp(head.logit_scale),
             getattr(head, "logit_bias", 0.0),
         )

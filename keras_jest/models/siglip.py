@@ -39,6 +39,10 @@ class SigLIP(DualEncoder):
             that are 64 wide, or one head.
         mlp_dim: int. The hidden width of the MLPs; `None` means four times
             `width`.
+        patch_sizes: Ints: all patch sizes that a call may ask for, among
+            them `patch_size`, at which the model works else, as in
+            `predict`. Each must divide `image_size`. `None` means
+            `patch_size` alone. See `ImageTransformer`.
         **kwargs: Passed to `DualEncoder`, such as `logit_scale`, `dtype`.
             Towers of different sizes are a `DualEncoder` of an
             `ImageTransformer` and a `TextTransformer`.
@@ -47,12 +51,15 @@ class SigLIP(DualEncoder):
         inputs: A dict with `images`, `(n, image_size, image_size, 3)`, uint8
             or float from 0 to 255, and `token_ids`, `(n, sequence_length)`,
             int. Other entries are left alone.
+        patch_size: int. One of `patch_sizes`; `None` means the model's own.
 
     Returns:
         Pairs, as `DualEncoder` does, with embeddings of `width`.
 
     Raises:
-        ValueError: If `num_heads` does not divide `width`.
+        ValueError: If `num_heads` does not divide `width`, `patch_sizes`
+            lacks `patch_size` or has sizes that do not divide `image_size`,
+            or a call asks for another size.
 
     Example:
 
@@ -74,11 +81,23 @@ class SigLIP(DualEncoder):
     optimizer.exclude_from_weight_decay(
         var_list=[v for v in model.variables if v.name != "kernel"]
     )
+
+    flexible = SigLIP.from_variant(
+        "mu/8",
+        image_size=16,
+        vocabulary_size=100,
+        sequence_length=8,
+        patch_sizes=(8, 16),
+    )
+    coarse = flexible(batch, patch_size=16)
+    print(flexible.forward_flops_at(16) / flexible.forward_flops)
     ```
 
     Reference:
         - [Sigmoid Loss for Language Image Pre-Training](
           https://arxiv.org/abs/2303.15343).
+        - [FlexiViT: One Model for All Patch Sizes](
+          https://arxiv.org/abs/2212.08013).
     """
 
     def __init__(
@@ -91,6 +110,7 @@ class SigLIP(DualEncoder):
         depth=12,
         num_heads=None,
         mlp_dim=None,
+        patch_sizes=None,
         **kwargs,
     ):
         sizes = {
@@ -101,7 +121,13 @@ class SigLIP(DualEncoder):
             "dtype": kwargs.get("dtype"),
         }
         super().__init__(
-            ImageTransformer(image_size, patch_size, name="image", **sizes),
+            ImageTransformer(
+                image_size,
+                patch_size,
+                patch_sizes=patch_sizes,
+                name="image",
+                **sizes,
+            ),
             TextTransformer(
                 vocabulary_size, sequence_length, name="text", **sizes
             ),
@@ -138,9 +164,23 @@ class SigLIP(DualEncoder):
     @property
     def forward_flops(self):
         """FLOPs of one pair's forward pass, two per multiply-add."""
-        return (
-            self.image_encoder.forward_flops + self.text_encoder.forward_flops
-        )
+        return self.forward_flops_at(self.image_encoder.patch_size)
+
+    def forward_flops_at(self, patch_size):
+        """FLOPs of one pair's forward pass in patches of another size.
+
+        Args:
+            patch_size: int. One of `patch_sizes`, in pixels.
+
+        Returns:
+            int: FLOPs, two per multiply-add. The text's are the same at all
+            patch sizes.
+
+        Raises:
+            ValueError: If the model has no such patch size.
+        """
+        image_flops = self.image_encoder.forward_flops_at(patch_size)
+        return image_flops + self.text_encoder.forward_flops
 
     def get_config(self):
         config = super().get_config()
@@ -152,6 +192,8 @@ class SigLIP(DualEncoder):
             config[name] = text[name]
         for name in ("width", "depth", "num_heads", "mlp_dim"):
             config[name] = image[name]
+        if "patch_sizes" in image:
+            config["patch_sizes"] = image["patch_sizes"]
         return config
 
     @classmethod

@@ -204,7 +204,7 @@ def check_policy(policy, model, loss, is_scheduled):
         )
 
 
-def check_first_super_batch(policy, num_rows):
+def check_super_batch_size(policy, num_rows):
     """Raise, while the step is traced, if it cannot fill a sub-batch."""
     size = getattr(policy, "sub_batch_size", None)
     if size is not None and size > num_rows:

@@ -5,7 +5,6 @@ from keras import ops
 
 from keras_jest.selection.draws import fold_in
 from keras_jest.selection.uniform_selection import UniformSelection
-from keras_jest.trainers.compile_checks import check_first_super_batch
 from keras_jest.trainers.device_layout import check_sizes
 from keras_jest.trainers.device_layout import gather
 from keras_jest.trainers.finite_picks import replace_nonfinite
@@ -33,9 +32,6 @@ def select_rows(model, data):
     data = keras.tree.map_structure(as_tensor, data)
     x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
     num_rows = keras.tree.flatten(x)[0].shape[0]
-    if model.awaits_first_super_batch:
-        check_first_super_batch(model.selection, num_rows)
-        model.awaits_first_super_batch = False
     check_sizes(num_rows, model.selection.num_kept(num_rows))
     picks, scores, drawn_by, is_scored = pick_rows(model, x, y, num_rows)
     picks, num_repeated = replace_nonfinite(picks, ops.isfinite(scores))

@@ -14,12 +14,14 @@ from keras_jest.trainers import compiling
 from keras_jest.trainers import fits
 from keras_jest.trainers import model_config
 from keras_jest.trainers.compile_checks import check_constructor
+from keras_jest.trainers.compile_checks import check_super_batch_size
 from keras_jest.trainers.data_loaders import with_tuples
 from keras_jest.trainers.device_layout import explained_sizes
 from keras_jest.trainers.holding import holding
 from keras_jest.trainers.labels import num_classes
 from keras_jest.trainers.looks import as_it_is
 from keras_jest.trainers.models_that_look import models_that_look
+from keras_jest.trainers.passes import passes_of
 from keras_jest.trainers.previous_weights import PreviousWeights
 from keras_jest.trainers.roles import Roles
 from keras_jest.trainers.select_rows import keep_all
@@ -99,7 +101,11 @@ class SelectingModel(keras.Model):
         inputs, _ = carried(without_position(inputs)[0])
         self._build_all(inputs)
         own_inputs = model_inputs(self.learner, inputs, "learner")
-        return self.learner(own_inputs, training=training)
+        return self.run_learner(own_inputs, training)
+
+    def run_learner(self, inputs, training):
+        """The learner's outputs, to train on or to evaluate."""
+        return self.learner(inputs, training=training)
 
     def train_step(self, *args):
         return backend.train_step(self, super().train_step, *args)
@@ -127,15 +133,36 @@ class SelectingModel(keras.Model):
         """How each scorer looks at rows, by the names of `roles.scorers`."""
         return {name: as_it_is(of) for name, of in self.roles.scorers.items()}
 
+    def passes(self, inputs):
+        """What a step is made of, for a ledger: a list of `ModelPass`.
+
+        Args:
+            inputs: those of a super-batch, of which shapes are read.
+        """
+        return passes_of(self, inputs)
+
     def select(self, data):
         """Turn a super-batch into a sub-batch and what is told of it."""
         data, position = take_position(data)
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         self._build_all(x)
+        if self.awaits_first_super_batch:
+            self.check_first_super_batch(x)
         keep = keep_all if self.selection is None else select_rows
         sub_batch, chosen = keep(self, data)
+        self.awaits_first_super_batch = False
         self.previous_weights.store(self.roles.trained_scorers)
         return sub_batch, {**chosen, **position}
+
+    def check_first_super_batch(self, x):
+        """Raise, while the step is traced, if it does not fit the model.
+
+        Args:
+            x: the inputs of the first super-batch of a run.
+        """
+        if self.selection is not None:
+            num_rows = keras.tree.flatten(x)[0].shape[0]
+            check_super_batch_size(self.selection, num_rows)
 
     def report(self, logs):
         """Take what is not for callbacks out of a step's logs."""

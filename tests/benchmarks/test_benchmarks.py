@@ -58,6 +58,19 @@ def test_build_store(tmp_path):
     assert all(len(of) == 1 for of in table["seconds"].values())
 
 
+def test_reference_store(tmp_path):
+    pytest.importorskip("pyarrow")
+    settings = "--num-pairs 20000 --width 32 --part-size 3000 --batches 20 "
+    settings += "--variant mu/8 --image-size 16 --batch-size 40 --repeats 1 "
+    settings += f"--folder {tmp_path}"
+    table = run("reference_store.py", settings, tmp_path / "store.json")
+    assert table["bytes"] > 20_000 * (2 * 2 * 32 + 32 + 24)
+    assert table["opened, median"] < table["opened, index made"]
+    # 20,000 pairs of 128 bytes are 2.6 MB: a copy of all would be seen.
+    assert table["anonymous bytes, opened"] < 2_000_000
+    assert [path.name for path in tmp_path.iterdir()] == ["store.json"]
+
+
 def test_train_step(tmp_path):
     settings = "--variant mu/8 --scorer mu/8 --image-size 16 --sub-batch 8 "
     settings += "--repeats 1"

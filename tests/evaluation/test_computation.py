@@ -38,3 +38,15 @@ def test_the_bars_of_the_figure():
     shares = [value / (3 * L * N) for value in terms.values()]
     expected = [0.690, 0.132, 0.197, 0.132, 0.286, 1.437]
     assert shares == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_pool_that_the_reference_saw_once():
+    stored = computation(B, N, 5 * N, reference=TI, num_stored=70)
+    assert stored["reference scoring"] == 70 * TI
+    assert stored["total"] == 3 * B * N + 70 * TI
+
+
+def test_who_scores_at_another_cost():
+    coarse = computation(B, N, 5 * N, learner_scores=True, scorer=0.28 * B)
+    assert coarse["online scoring"] == 0.28 * B * 5 * N
+    assert coarse["learner training"] == 3 * B * N

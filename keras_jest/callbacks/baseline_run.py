@@ -1,0 +1,98 @@
+"""A uniform run that another is compared with."""
+
+from keras_jest.evaluation.ledger_file import best_point
+from keras_jest.evaluation.ledger_file import is_reached
+from keras_jest.evaluation.ledger_file import read_ledger
+
+# Backends may count the odd pixels of a strided convolution differently.
+TOLERANCE = 0.05
+COSTS = ("examples_trained", "examples_looked_at", "computation")
+
+
+class BaselineRun:
+    """The JSON of a uniform run: its task, and its best value.
+
+    Args:
+        path: str or path of the JSON.
+    """
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.ledger = read_ledger(path)
+        self.task = self.ledger["task"]
+        self.best = best_point(self.ledger)
+        if self.best is None:
+            raise ValueError(
+                "A baseline must have monitored something at the end of an "
+                "epoch. Run it with `ComputeLedger(path=..., monitor=...)`. "
+                f"Received: baseline={self.path!r}, which monitored "
+                f"{self.task['monitor']!r}, and never saw it"
+            )
+
+    def check(self, task):
+        """Raise, naming what differs, unless a run has the same task."""
+        differ = [name for name in task if not self._has(name, task[name])]
+        if differ:
+            expected = {name: self.task.get(name) for name in differ}
+            received = {name: task[name] for name in differ}
+            raise ValueError(
+                "The baseline had another task, so that its curve says "
+                "nothing of this run. Give the JSON of a uniform run with the "
+                "same learner, inputs, loss and `monitor`. "
+                f"Expected: {expected}, of baseline={self.path!r}. "
+                f"Received: {received}"
+            )
+
+    def _has(self, name, value):
+        own = self.task.get(name)
+        if isinstance(value, float) and isinstance(own, float):
+            return abs(value - own) <= TOLERANCE * max(abs(own), abs(value))
+        return value == own
+
+    def passed_by(self, point):
+        """By how much a run has passed the best of the baseline.
+
+        Args:
+            point: dict, the end of an epoch, in JSON.
+
+        Returns:
+            A dict for JSON: the two epochs and values, and what the run
+            needed as a share of what the baseline did; `None` if it has not.
+        """
+        value, goal = point["monitored"], self.best["monitored"]
+        if value is None or not is_reached(value, goal, self.task["mode"]):
+            return None
+        own, others = costs(point), costs(self.best)
+        return {
+            "epoch": point["epoch"],
+            "monitored": value,
+            "baseline_epoch": self.best["epoch"],
+            "baseline_monitored": goal,
+            **{name: own[name] / others[name] for name in COSTS},
+        }
+
+
+def costs(point):
+    return {**point, "computation": point["flops"]["total"]}
+
+
+def passed_message(passed, monitor):
+    return (
+        f"Epoch {passed['epoch']}: {monitor} is {passed['monitored']:.4g} and "
+        f"passes the baseline's best, {passed['baseline_monitored']:.4g} in "
+        f"epoch {passed['baseline_epoch']}, with "
+        f"{passed['computation']:.2f} times its computation, "
+        f"{passed['examples_trained']:.2f} of the examples trained and "
+        f"{passed['examples_looked_at']:.2f} of those looked at."
+    )
+
+
+def step_message(step, once):
+    """What a step costs in uniform ones, before the first is made."""
+    text = f"A step costs {step['uniform_steps']:.2f} uniform ones"
+    if step["break_even"] > 0:
+        text += f": it pays if {step['break_even']:.0%} of the steps are saved"
+    spent = sum(once.values()) / step["uniform_flops"]
+    if spent:
+        text += f", and {spent:,.0f} more for what the reference has cost"
+    return f"{text}."

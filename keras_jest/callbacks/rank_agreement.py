@@ -1,0 +1,96 @@
+"""Whether coarse scores are worth their price, as training goes on."""
+
+import keras
+
+from keras_jest.api_export import keras_jest_export
+
+
+@keras_jest_export("keras_jest.callbacks.RankAgreement")
+class RankAgreement(keras.callbacks.Callback):
+    """Compares coarse with fine scores every so many steps.
+
+    A `keras_jest.FlexiJEST` chooses by coarse pictures. This tells on one
+    super-batch whether fine ones would say the same. Each time costs a fine
+    scoring pass over it, so a part of a super-batch, or a large `every`, is
+    what one can afford. The logs of an epoch get the latest values.
+
+    Args:
+        super_batch: what the dataset yields, as arrays: a dict, or a tuple
+            that begins with one.
+        every: int. Compare after so many training steps, and before the
+            first one.
+
+    After `fit`, `history` holds one dict per comparison, with `step`, the
+    number of training steps so far, and what
+    `keras_jest.FlexiJEST.compare_scores` returns: `rank_agreement`, from -1
+    to 1, and `equal_picks`, from 0 to 1.
+
+    Raises:
+        ValueError: when `fit` begins, if the model does not score coarse
+            pictures.
+
+    Example:
+
+    ```python
+    from keras_jest.callbacks import RankAgreement
+
+    super_batch = {"images": ..., "token_ids": ...}
+    callback = RankAgreement(super_batch, every=500)
+    # flexi_jest.fit(super_batches, callbacks=[callback])
+    ```
+    """
+
+    def __init__(self, super_batch, every=500):
+        super().__init__()
+        if every < 1:
+            raise ValueError(
+                "`every` must be at least 1, a number of steps. "
+                f"Received: every={every}"
+            )
+        self.super_batch = super_batch
+        self.every = every
+        self.history = []
+        self._step = 0
+        self._first_step = 0
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "compare_scores"):
+            raise ValueError(
+                "`RankAgreement` compares coarse with fine scores, so the "
+                "model must be a `keras_jest.FlexiJEST`. "
+                f"Received: {self.model}"
+            )
+        if not self.history:
+            self._compare()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._first_step = self._step
+
+    def on_train_batch_end(self, batch, logs=None):
+        # With `steps_per_execution` above 1 only every few are seen, and
+        # the last execution may end early.
+        steps = self.params.get("steps") or float("inf")
+        before = self._step
+        self._step = self._first_step + min(batch + 1, steps)
+        if self._step // self.every > before // self.every:
+            self._compare()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            latest = dict(self.history[-1])
+            del latest["step"]
+            logs.update(latest)
+
+    def get_state(self):
+        """What a run that goes on must know, for `BackupAndRestore`."""
+        names = ("history", "_step", "_first_step")
+        return {name: getattr(self, name) for name in names}
+
+    def set_state(self, state):
+        """Go on as if the run had never been stopped."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def _compare(self):
+        agreement = self.model.compare_scores(self.super_batch)
+        self.history.append({"step": self._step, **agreement})
