@@ -1,5 +1,6 @@
 """Image-text models that return pairs."""
 
+from keras_jest.models.build_store import build_store
 from keras_jest.models.dual_encoder import DualEncoder
 from keras_jest.models.hub_dual_encoder import HubDualEncoder
 from keras_jest.models.image_transformer import ImageTransformer

@@ -50,6 +50,14 @@ def test_backup(tmp_path):
     assert table["bytes of two states"] > 1e5
 
 
+def test_build_store(tmp_path):
+    settings = "--variant mu/8 --image-size 16 --records 64 --repeats 1 "
+    settings += "--batch-size 16 --part-size 32"
+    table = run("build_store.py", settings, tmp_path / "build_store.json")
+    assert table["store over predict"] > 0
+    assert all(len(of) == 1 for of in table["seconds"].values())
+
+
 def test_reference_store(tmp_path):
     pytest.importorskip("pyarrow")
     settings = "--num-pairs 20000 --width 32 --part-size 3000 --batches 20 "

@@ -1,9 +1,11 @@
 """What must differ between backends: how a function gets its batches.
 
-Each module has the same two functions. `first_batch(model, arguments)` takes
+Each module has the same functions. `first_batch(model, arguments)` takes
 the arguments of a model's `train_function` or the like and returns the first
 batch in them and arguments that still hold it. `hand_back(model, arguments)`
 gives a model what Keras took from it for a step that is not made.
+`predict_batches(model, batches)` returns what a model says of batches that
+are all of one size, in an iterable that has a length.
 """
 
 import importlib
@@ -15,3 +17,4 @@ _module = importlib.import_module(
 )
 first_batch = _module.first_batch
 hand_back = _module.hand_back
+predict_batches = _module.predict_batches

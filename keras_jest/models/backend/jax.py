@@ -22,3 +22,8 @@ def hand_back(model, arguments):
     groups = zip(GROUPS[len(state)], state, strict=True)
     model._jax_state = {f"{group}_variables": of for group, of in groups}
     model.jax_state_sync()
+
+
+def predict_batches(model, batches):
+    inputs = ((batch,) for batch in batches)
+    return model.predict(inputs, steps=len(batches), verbose=0)
