@@ -14,6 +14,7 @@ TORCH = ["torch>=2.6"]
 HUB = ["keras-hub>=0.24"]
 PLOTS = ["matplotlib>=3.8"]
 PARQUET = ["pyarrow>=15"]
+RAY = ["ray[data]>=2.40", *PARQUET]
 DEV = [
     "hypothesis",
     "import-linter",
@@ -52,6 +53,7 @@ setup(
         "hub": HUB,
         "plots": PLOTS,
         "parquet": PARQUET,
+        "ray": RAY,
         "dev": DEV,
     },
     classifiers=[
