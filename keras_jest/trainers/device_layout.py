@@ -27,19 +27,22 @@ def gather(batch, picks):
     return keras.tree.map_structure(take, batch)
 
 
-def check_sizes(num_rows, num_kept):
-    """Raise unless the devices divide super-batch and sub-batch."""
+def num_devices():
+    """Over how many devices the rows of a batch are laid out."""
     distribution = keras.distribution.distribution()
     if distribution is None:
-        return
+        return 1
     mesh = distribution.device_mesh
-    axis = distribution.batch_dim_name
-    num_devices = mesh.shape[mesh.axis_names.index(axis)]
-    if num_rows % num_devices or num_kept % num_devices:
+    return mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
+
+
+def check_sizes(num_rows, num_kept):
+    """Raise unless the devices divide super-batch and sub-batch."""
+    if num_rows % num_devices() or num_kept % num_devices():
         raise ValueError(
             "Super-batch and sub-batch must both divide by the number of "
             f"devices. Received: super-batch={num_rows}, "
-            f"sub-batch={num_kept}, devices={num_devices}. Set "
+            f"sub-batch={num_kept}, devices={num_devices()}. Set "
             "`drop_remainder` in the dataset and `sub_batch_size` in the "
             "policy."
         )

@@ -9,6 +9,7 @@ from keras_jest.flops.model_pass import UNIFORM
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.trainers.coarse import check_sees_coarsely
 from keras_jest.trainers.coarse import coarsely
+from keras_jest.trainers.device_layout import num_devices
 from keras_jest.trainers.mixed_sizes import in_two_sizes
 from keras_jest.trainers.mixed_sizes import interleaved
 from keras_jest.trainers.score_agreement import ScoreAgreement
@@ -221,7 +222,7 @@ def check_coarse(coarse_size, coarse_share):
 
 
 def check_split(num_rows, coarse_share):
-    """Raise if one of the two parts of a sub-batch is empty."""
+    """Raise if a part of a sub-batch is empty, or no devices' share."""
     coarse, fine = interleaved(num_rows, coarse_share)
     if coarse_share and not (len(coarse) and len(fine)):
         raise ValueError(
@@ -229,4 +230,12 @@ def check_split(num_rows, coarse_share):
             f"pictures. Received: a sub-batch of {num_rows} rows, "
             f"coarse_share={coarse_share}. Keep more rows, or set "
             "`coarse_share=0`."
+        )
+    if len(coarse) % num_devices() or len(fine) % num_devices():
+        raise ValueError(
+            "The coarse and the fine part of a sub-batch must both divide by "
+            f"the number of devices. Received: {len(coarse)} coarse and "
+            f"{len(fine)} fine rows, coarse_share={coarse_share}, "
+            f"devices={num_devices()}. Set another `sub_batch_size` in the "
+            "policy."
         )

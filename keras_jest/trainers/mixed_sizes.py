@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.trainers.coarse import coarsened
+from keras_jest.trainers.device_layout import gather
 
 
 def interleaved(num_rows, share):
@@ -53,20 +54,20 @@ def in_two_sizes(learner, inputs, coarse_size, share):
     back = np.argsort(np.concatenate([coarse, fine])).astype("int32")
 
     def in_order(first, second):
-        return ops.take(ops.concatenate([first, second]), back, axis=0)
+        return gather(ops.concatenate([first, second]), back)
 
     if not hasattr(learner, "encode_images"):
         with statistics_kept(learner):
-            first = seen_coarsely(learner, rows_of(inputs, coarse), coarse_size)
-        second = learner(rows_of(inputs, fine), training=True)
+            first = seen_coarsely(learner, gather(inputs, coarse), coarse_size)
+        second = learner(gather(inputs, fine), training=True)
         return keras.tree.map_structure(in_order, first, second)
     images, texts = take_inputs(learner, inputs)
     with statistics_kept(learner):
         small, arguments = coarsened(
-            learner, rows_of(images, coarse), coarse_size
+            learner, gather(images, coarse), coarse_size
         )
         first = learner.encode_images(small, training=True, **arguments)
-    second = learner.encode_images(rows_of(images, fine), training=True)
+    second = learner.encode_images(gather(images, fine), training=True)
     return learner.join(
         in_order(first, second), learner.encode_texts(texts, training=True)
     )
@@ -75,12 +76,6 @@ def in_two_sizes(learner, inputs, coarse_size, share):
 def seen_coarsely(learner, inputs, coarse_size):
     inputs, arguments = coarsened(learner, inputs, coarse_size)
     return learner(inputs, training=True, **arguments)
-
-
-def rows_of(inputs, rows):
-    return keras.tree.map_structure(
-        lambda array: ops.take(array, rows, axis=0), inputs
-    )
 
 
 @contextlib.contextmanager

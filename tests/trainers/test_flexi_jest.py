@@ -105,7 +105,7 @@ def make_model(learner, reference=None, loss=SIGMOID, **kwargs):
 
 
 def flexible():
-    return make_siglip(patch_sizes=(2, 4)), make_siglip(1.0)
+    return make_siglip(patch_sizes=(2, 4)), make_pooling_encoder(1.0)
 
 
 def pooling():
@@ -400,7 +400,7 @@ def test_agreement_of_other_looks():
 
 def test_what_a_step_is_made_of():
     """Half of the sub-batch coarse, the super-batch coarse, the texts whole."""
-    learner, reference = flexible()
+    learner, reference = flexible()[0], make_siglip(1.0)
     model = make_model(learner, reference, selection=HIGHEST)
     pool = make_pool()
     passes = {of.term: of for of in model.passes(pool)}

@@ -62,6 +62,18 @@ def test_every_device_scores_and_trains_its_share(runs):
     assert 20 in runs["step_not_laid_out"]["rows_of_a_device"]
 
 
+def test_every_device_trains_its_share_of_both_sizes(runs):
+    picks = runs["flexi"]["picks"]
+    assert len(picks) == 2
+    assert runs["flexi_on_four"]["picks"] == picks
+    assert runs["flexi_distance"] < 1e-5
+    # 3 of 12 coarse and of 12 fine ones are trained; 12 of 48 are scored.
+    rows = runs["flexi_step"]["rows_of_a_device"]
+    assert {3, 12} <= set(rows)
+    assert max(rows) <= 12
+    assert "10 coarse and 10 fine rows" in runs["flexi_error"]
+
+
 def test_sizes_that_the_devices_do_not_divide(runs):
     for name in ("super_batch", "evaluation", "prediction"):
         assert "47" in runs["errors"][name]
