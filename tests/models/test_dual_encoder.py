@@ -74,7 +74,15 @@ TOWERS = {
 }
 
 
-@pytest.mark.parametrize("kind", TOWERS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "sequential",
+        "functional",
+        "subclass",
+        pytest.param("transformers", marks=pytest.mark.slow),
+    ],
+)
 def test_any_two_towers_give_pairs(kind, tmp_path):
     image, text = (make() for make in TOWERS[kind])
     model = DualEncoder(image, text)
@@ -143,7 +151,14 @@ def test_other_input_keys():
     )
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "bfloat16"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "float32",
+        "mixed_bfloat16",
+        pytest.param("bfloat16", marks=pytest.mark.slow),
+    ],
+)
 def test_pairs_are_float32_and_scale_and_bias_exact(policy):
     """In bfloat16 a scale of 99.7 would become 99.5."""
     model = DualEncoder(

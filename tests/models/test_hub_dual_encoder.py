@@ -78,7 +78,9 @@ def test_logits_equal_the_backbone_s(kind):
     np.testing.assert_allclose(pairs["logit_bias"], bias or 0.0, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["clip", "siglip"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("clip", marks=pytest.mark.slow), "siglip"]
+)
 def test_contract(kind, tmp_path):
     check_layer(lambda: HubDualEncoder(BACKBONES[kind]()), batch(), tmp_path)
 

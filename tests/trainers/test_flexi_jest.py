@@ -112,11 +112,17 @@ def pooling():
     return make_pooling_encoder(), make_pooling_encoder(1.0)
 
 
+ON_TORCH_IF_FLEXIBLE = pytest.mark.parametrize(
+    "make", [pytest.param(flexible, marks=pytest.mark.slow), pooling]
+)
+
+
 def shrunk(images):
-    """The mean of each four pixels, by NumPy."""
+    """The mean of each four pixels."""
     num_rows, size = images.shape[:2]
-    blocks = images.reshape(num_rows, size // 2, 2, size // 2, 2, 3)
-    return blocks.astype("float64").mean(axis=(2, 4)).astype("float32")
+    images = ops.cast(images, "float32")
+    blocks = (num_rows, size // 2, 2, size // 2, 2, 3)
+    return ops.mean(ops.reshape(images, blocks), axis=(2, 4))
 
 
 def seen_coarsely(learner, pool):
@@ -159,7 +165,7 @@ class SeenBothWays(keras.Model):
         self.learner = learner
 
     def call(self, inputs):
-        coarse, fine = self.learner(inputs, patch_size=4), self.learner(inputs)
+        coarse, fine = seen_coarsely(self.learner, inputs), self.learner(inputs)
         is_coarse = np.arange(6) % 2 == 1
         return {
             name: ops.where(
@@ -171,17 +177,18 @@ class SeenBothWays(keras.Model):
         }
 
 
-def test_every_second_row_is_trained_coarsely_in_one_loss():
+@ON_TORCH_IF_FLEXIBLE
+def test_every_second_row_is_trained_coarsely_in_one_loss(make):
     pool = make_pool(6)
-    model = make_model(flexible()[0], selection=None)
-    slow = SeenBothWays(flexible()[0])
+    model = make_model(make()[0], selection=None)
+    slow = SeenBothWays(make()[0])
     plain = JESTModel(slow, seed=3)
     plain.compile(keras.optimizers.SGD(0.1), loss=SIGMOID, selection=None)
     logs = [fit(of, pool, batch_size=6, epochs=2) for of in (model, plain)]
     np.testing.assert_allclose(logs[0]["loss"], logs[1]["loss"], rtol=1e-5)
     # Two steps, each off by float32 rounding of gradients up to 30: 3e-6.
     assert_same_weights(model.learner, slow.learner, rtol=1e-5, atol=1e-5)
-    other = make_model(flexible()[0], selection=None, coarse_share=0)
+    other = make_model(make()[0], selection=None, coarse_share=0)
     assert fit(other, pool, batch_size=6)["loss"] != logs[0]["loss"][:1]
 
 
@@ -289,7 +296,7 @@ def test_irreducible_losses_at_low_resolution():
     assert recorder.picks == [expected.tolist()]
 
 
-@pytest.mark.parametrize("make", [flexible, pooling])
+@ON_TORCH_IF_FLEXIBLE
 def test_a_file_goes_on_with_the_same_draws(make, tmp_path):
     pool, policy = make_pool(), JointSelection(0.5, num_chunks=2)
     model = make_model(*make(), selection=policy, coarse_share=0.25)
@@ -376,15 +383,16 @@ def test_equal_looks_agree():
         np.testing.assert_array_equal(to_numpy(weight), value)
 
 
-def test_agreement_of_other_looks():
-    pool, (learner, reference) = make_pool(), flexible()
+@ON_TORCH_IF_FLEXIBLE
+def test_agreement_of_other_looks(make):
+    pool, (learner, reference) = make_pool(), make()
     model = make_model(
         learner, reference, selection=HIGHEST, scoring_batch_size=10
     )
     kept = to_numpy(SIGMOID.given(reference(pool)).values)
     orders = [
         np.argsort(np.argsort(to_numpy(SIGMOID.given(of).values) - kept))
-        for of in (learner(pool, patch_size=4), learner(pool))
+        for of in (seen_coarsely(learner, pool), learner(pool))
     ]
     num_shared = np.sum((orders[0] >= 12) & (orders[1] >= 12))
     # Without ties: 1 - 6 sum d^2 / (n^3 - n).

@@ -104,7 +104,14 @@ def class_act():
     return model, make_labelled(12)[:2]
 
 
-@pytest.mark.parametrize("make", [jest_model, active_clip, class_act])
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(jest_model, marks=pytest.mark.slow),
+        pytest.param(active_clip, marks=pytest.mark.slow),
+        class_act,
+    ],
+)
 def test_with_all_that_was_done_to_layers(make, tmp_path):
     model, data = make()
     run = {"batch_size": 6, "shuffle": False, "verbose": 0}
