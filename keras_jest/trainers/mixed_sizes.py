@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_jest.models.encodes_apart import EncodesApart
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.trainers.coarse import coarsened
 from keras_jest.trainers.device_layout import gather
@@ -24,7 +25,8 @@ def interleaved(num_rows, share):
     Returns:
         Tuple of two int32 arrays, the coarse and the fine rows.
     """
-    num_coarse = round(num_rows * share)
+    # One is left to be seen finely: norms have no mean of no rows.
+    num_coarse = max(0, min(round(num_rows * share), num_rows - 1))
     passed = np.arange(num_rows + 1) * num_coarse // max(num_rows, 1)
     is_coarse = np.diff(passed) > 0
     rows = np.arange(num_rows, dtype="int32")
@@ -56,7 +58,7 @@ def in_two_sizes(learner, inputs, coarse_size, share):
     def in_order(first, second):
         return gather(ops.concatenate([first, second]), back)
 
-    if not hasattr(learner, "encode_images"):
+    if not isinstance(learner, EncodesApart):
         with statistics_kept(learner):
             first = seen_coarsely(learner, gather(inputs, coarse), coarse_size)
         second = learner(gather(inputs, fine), training=True)

@@ -180,3 +180,21 @@ def test_a_model_without_weights_is_refused():
     model = keras.Sequential([layers.Dense(3)])
     with pytest.raises(ValueError, match="`build`"):
         count_flops(model, np.zeros((2, 4)))
+
+
+class Noise(layers.Layer):
+    """Draws from Keras' global seed."""
+
+    def call(self, inputs):
+        return inputs + keras.random.normal(ops.shape(inputs))
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="Keras refuses such a layer"
+)
+def test_a_global_seed_that_is_not_made_yet():
+    model = keras.Sequential([keras.Input((4,)), Noise(), layers.Dense(3)])
+    keras.utils.set_random_seed(0)  # Forgets the global seed.
+    x = np.zeros((2, 4), "float32")
+    assert count_flops(model, x, training=True) == 2 * 2 * 12
+    assert np.isfinite(ops.convert_to_numpy(model(x))).all()

@@ -319,6 +319,46 @@ def test_a_last_super_batch_of_one_row():
     assert np.isfinite(logs["loss"]).all()
 
 
+@pytest.mark.parametrize("share", [0.5, 0.75, 0.99])
+def test_one_row_is_seen_finely(share):
+    """Of no rows a batch normalization would learn a mean that is NaN."""
+    norm = keras.layers.BatchNormalization()
+    learner = make_classifier(layers=[norm])
+    policy = UniformSelection(0.5)
+    model = make_model(
+        learner, loss=CROSS_ENTROPY, selection=policy, coarse_share=share
+    )
+    x = make_pool(9)["images"]
+    fit(model, {"images": x}, y=np.arange(9) % 3, batch_size=8)
+    assert np.isfinite(to_numpy(norm.moving_mean)).all()
+
+
+class OwnEncoder(keras.Model):
+    """A learner of the user's, with a method that is called as ours."""
+
+    def __init__(self):
+        super().__init__()
+        self.images, self.texts = make_pooling_encoder().layers[:2]
+
+    def encode_images(self, images):
+        return self.images(images)
+
+    def call(self, inputs):
+        images = self.encode_images(inputs["images"])
+        ones = ops.ones_like(images[:, 0])
+        return {
+            "image_embedding": ops.normalize(images),
+            "text_embedding": ops.normalize(self.texts(inputs["token_ids"])),
+            "logit_scale": 10 * ones,
+            "logit_bias": -10 * ones,
+        }
+
+
+def test_a_learner_with_methods_of_its_own():
+    model = make_model(OwnEncoder(), selection=None)
+    assert np.isfinite(fit(model, make_pool(8), batch_size=8)["loss"]).all()
+
+
 @pytest.mark.parametrize(
     ("learner", "kwargs", "message"),
     [

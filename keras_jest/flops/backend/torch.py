@@ -5,12 +5,15 @@ import math
 
 import keras
 import torch
+from keras.src.random.seed_generator import global_seed_generator
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 
 def count(look, inputs, variables, trainable):
+    # Made below it would be fake, and the seed of all that is to come.
+    global_seed_generator()
     counter = FlopCounterMode(display=False, custom_mapping=formulas())
     ids = {id(variable) for variable in trainable}
     with contextlib.ExitStack() as stack:
