@@ -27,6 +27,8 @@ from keras_jest.evaluation.ledger_file import FORMAT
 from keras_jest.evaluation.ledger_file import write_ledger
 from keras_jest.evaluation.plot_ledgers import plot_ledgers
 
+NOTHING = {"trained_rows": 0, "scored_rows": 0}
+
 
 @keras_jest_export("keras_jest.callbacks.ComputeLedger")
 class ComputeLedger(keras.callbacks.Callback):
@@ -42,11 +44,10 @@ class ComputeLedger(keras.callbacks.Callback):
 
     A plain Keras model can be watched, too, as a baseline: its rows are read
     from its mean of the loss. `tf.distribute` with several replicas is
-    refused. Who calls `model.evaluate` in the midst of an epoch resets what
-    is counted, as all metrics; `validation_data` and
-    `keras_jest.callbacks.RetrievalEvaluation` do not. Several fits with one
-    ledger add up, and a run that `keras_jest.callbacks.BackupAndRestore`
-    resumes goes on with the sums of the one that was stopped.
+    refused. Evaluations, by whatever callback, are not counted. Several fits
+    with one ledger add up, and a run that
+    `keras_jest.callbacks.BackupAndRestore` resumes goes on with the sums of
+    the one that was stopped.
 
     The logs of each epoch get the sums so far: `examples_trained`,
     `examples_scored`, `flops`, `seconds`, `seconds_waited`, and, of the epoch,
@@ -83,7 +84,7 @@ class ComputeLedger(keras.callbacks.Callback):
     - `format`: `"keras_jest.callbacks.ComputeLedger 1"`.
     - `task`: `monitor`, `mode`, the name of the `loss`, `parameters` of the
       learner that are trained, and `training_flops` of one row of it. Those
-      of a baseline must be the same.
+      of a baseline must be the same, but for `parameters`.
     - `step`, the latest first step: `examples_trained`, `examples_scored`,
       `flops`, those of a uniform step, `uniform_flops`, the ratio of both,
       `uniform_steps`, and the part of steps to be saved, `break_even`.
@@ -166,8 +167,10 @@ class ComputeLedger(keras.callbacks.Callback):
         self.record |= {"once": None, "epochs": [], "passed": None}
         self._account, self._waiting = LedgerAccount(), Waiting()
         self._baseline = None
-        self._first_step, self._sums = 0, self._account.sums
-        self._is_in_epoch = self._is_added = False
+        self._first_step, self._epoch_sums = 0, self._account.sums
+        self._sums = self._account.sums
+        self._is_in_epoch = self._has_trained = self._is_validating = False
+        self._foreign = NOTHING
 
     def on_train_begin(self, logs=None):
         check_model(self.model)
@@ -178,16 +181,28 @@ class ComputeLedger(keras.callbacks.Callback):
             self._baseline = BaselineRun(self.baseline)
             self.monitor = self.monitor or self._baseline.task["monitor"]
         self.mode = mode_of(self.monitor, self.mode)
+        # What a run that broke off had not yet told is lost.
+        self._is_in_epoch = False
+        # An evaluation by whomever resets what is counted.
+        vars(self.model).pop("reset_metrics", None)
+        self._reset_metrics = self.model.reset_metrics
+        self.model.reset_metrics = self._add_and_reset
         self._waiting.begin(self.model, self._see_first)
         self._account.start_clock()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._first_step, self._sums = self._account.steps, self._account.sums
-        self._is_in_epoch, self._is_added = True, False
+        self._epoch_sums = self._sums
+        self._is_in_epoch = self._has_trained = True
+        self._is_validating = False
+        self._foreign = NOTHING
         # Where a run goes on, another function may make the steps.
         self._waiting.begin_epoch(self.model)
 
     def on_train_batch_begin(self, batch, logs=None):
+        if not self._has_trained:
+            self._foreign = rows_of_epoch(self.model)  # Of an evaluation.
+            self._has_trained = True
         self._waiting.begin_step()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -197,12 +212,13 @@ class ComputeLedger(keras.callbacks.Callback):
         self._waiting.end_step()
 
     def on_test_begin(self, logs=None):
-        # Validation resets what is counted.
-        if self._is_in_epoch:
-            self._add_epoch()
+        self._is_validating = True
+
+    def on_test_end(self, logs=None):
+        self._is_validating = False
 
     def on_epoch_end(self, epoch, logs=None):
-        self._add_epoch()
+        self._add_rows()
         self._is_in_epoch = False
         logs = {} if logs is None else logs
         point = {"epoch": epoch + 1, **self._point()}
@@ -215,6 +231,7 @@ class ComputeLedger(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._account.stop_clock()
+        vars(self.model).pop("reset_metrics", None)
         self._waiting.end(self.model)
         if self._baseline is None:
             return
@@ -241,6 +258,7 @@ class ComputeLedger(keras.callbacks.Callback):
         self._waiting.seconds = self._account.seconds_waited
         self.record = state["record"]
         self._first_step, self._sums = state["first_step"], self._account.sums
+        self._epoch_sums = self._sums
 
     def _see_first(self, batch):
         """Count what a step costs, before the first is made."""
@@ -268,10 +286,22 @@ class ComputeLedger(keras.callbacks.Callback):
             passes, self.reference_flops, self.num_reference, self.num_stored
         )
 
-    def _add_epoch(self):
-        if not self._is_added:
-            self._account.add(rows_of_epoch(self.model))
-            self._is_added = True
+    def _add_and_reset(self):
+        if self._is_in_epoch:
+            self._add_rows()
+        self._reset_metrics()
+        # In validation a state is saved with the metrics from before it.
+        if not self._is_validating:
+            self._sums = self._account.sums
+
+    def _add_rows(self):
+        """Take in the rows of steps since the metrics were reset."""
+        if self._has_trained:
+            rows = rows_of_epoch(self.model)
+            self._account.add(
+                {name: rows[name] - self._foreign[name] for name in rows}
+            )
+            self._has_trained = False
 
     def _point(self):
         self._account.seconds_waited = self._waiting.seconds
@@ -288,7 +318,7 @@ class ComputeLedger(keras.callbacks.Callback):
         logs["flops"] = point["flops"]["total"]
         num_steps = self._account.steps - self._first_step
         spent = sum(self._account.sums["flops"].values())
-        spent -= sum(self._sums["flops"].values())
+        spent -= sum(self._epoch_sums["flops"].values())
         logs["flops_per_step"] = spent / max(1, num_steps)
 
     def _compare(self, point):

@@ -6,7 +6,7 @@ import warnings
 from keras_jest.callbacks.rows_of_epoch import loss_of
 from keras_jest.data.require import require
 
-GREATER_IS_BETTER = "acc auc recall precision f1 iou".split()
+GREATER_IS_BETTER = "acc accuracy auc recall precision f1 iou".split()
 SMALLER_IS_BETTER = "loss error".split()
 
 
@@ -51,8 +51,9 @@ def mode_of(monitor, mode):
     """Whether more of what is monitored is better, by its name if need be."""
     if mode != "auto" or monitor is None:
         return mode
-    for way, parts in (("min", SMALLER_IS_BETTER), ("max", GREATER_IS_BETTER)):
-        if any(part in monitor for part in parts):
+    words = monitor.replace("@", "_").split("_")
+    for way, known in (("min", SMALLER_IS_BETTER), ("max", GREATER_IS_BETTER)):
+        if any(word in known for word in words):
             return way
     raise ValueError(
         "The name does not tell whether more of it is better. Pass "

@@ -38,7 +38,12 @@ class FlexiJEST(SelectingModel):
     - a `keras_jest.models.SigLIP` (or `ImageTransformer` in a `DualEncoder`)
       with `patch_sizes`: pictures stay, patches grow;
     - towers or classifiers that end in global pooling: pictures shrink. Each
-      new pixel is the mean of what it covers.
+      new pixel is the mean of what it covers, a float: an input that is
+      declared as uint8 would cut its fraction off.
+
+    The moving statistics of batch normalization are those of fine pictures.
+    What layers add by `add_loss` is added by the coarse and by the fine pass:
+    sums over rows come out right, means count twice.
 
     Args:
         learner: Keras model, the one to train. Its pictures are the inputs
@@ -160,8 +165,9 @@ class FlexiJEST(SelectingModel):
     def compare_scores(self, super_batch):
         """Tell whether coarse scores say what fine ones would.
 
-        It costs a fine scoring pass, and changes nothing. The first call
-        compiles it.
+        It costs a fine scoring pass, and changes nothing in the model (on
+        torch Keras' `predict` draws from torch's own generator, as layers
+        without a seed do). The first call compiles it.
 
         Args:
             super_batch: what the dataset yields, as arrays; a part of a

@@ -26,6 +26,7 @@ from keras_jest import IndependentSelection
 from keras_jest import UniformSelection
 from keras_jest.callbacks import BackupAndRestore
 from keras_jest.callbacks import ComputeLedger
+from keras_jest.callbacks.ledger_checks import mode_of
 from keras_jest.evaluation import computation
 from keras_jest.evaluation import count_flops
 from keras_jest.evaluation import plot_ledgers
@@ -77,7 +78,7 @@ def test_jest_with_a_reference():
     logs = {name: values[-1] for name, values in history.history.items()}
     assert logs["flops"] == expected["total"]
     assert logs["flops_per_step"] == expected["total"] / 6
-    assert logs["examples_trained"], logs["examples_scored"] == (30, 100)
+    assert (logs["examples_trained"], logs["examples_scored"]) == (30, 100)
     assert 0 <= point["seconds_waited"] < point["seconds"]
 
 
@@ -188,6 +189,39 @@ def test_validation_does_not_hide_what_was_selected():
     pool = make_pool()
     model.fit(pool, validation_data=(pool,), callbacks=[ledger], **RUN)
     assert last(ledger)["examples_scored"] == 40
+
+
+class Evaluates(keras.callbacks.Callback):
+    """What users do: evaluate on other rows, in an epoch and at its end."""
+
+    def __init__(self, *data):
+        super().__init__()
+        self.data = data
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 0:
+            self.on_epoch_end(0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.evaluate(*self.data, batch_size=7, verbose=0)
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+def test_evaluations_are_not_counted(is_plain):
+    x, y, _ = make_labelled()
+    model = make_act({"learner": 16, "online": 4, "reference": 8})
+    if is_plain:
+        model = model.learner
+        model.compile("sgd", loss=LOSS)
+    ledger = ComputeLedger(verbose=0)
+    callbacks = [Evaluates(x[:12], y[:12]), ledger]
+    logs = model.fit(x, y, epochs=2, callbacks=callbacks, **RUN).history
+    rows = [40, 80] if is_plain else [16, 32]
+    assert logs["examples_trained"] == rows
+    assert logs["examples_scored"] == ([0, 0] if is_plain else [40, 80])
+    per_step = last(ledger)["flops"]["total"] / 4
+    assert logs["flops_per_step"] == [per_step, per_step]
+    assert "reset_metrics" not in vars(model)
 
 
 def test_several_steps_at_a_time():
@@ -339,7 +373,7 @@ def test_the_same_curve_over_three_axes(tmp_path, uniform):
     [
         ({"loss": "softmax"}, "loss"),
         pytest.param({"monitor": "val_accuracy"}, "monitor", marks=ONCE),
-        pytest.param({"wider": True}, "parameters", marks=ONCE),
+        pytest.param({"wider": True}, "training_flops", marks=ONCE),
     ],
 )
 def test_a_baseline_of_another_task(uniform, change, name):
@@ -390,6 +424,19 @@ def test_arguments_that_make_no_sense(kwargs, expected):
 
 
 @pytest.mark.once
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("monitor", "mode"),
+    [
+        ("val_loss", "min"),
+        ("lossless_accuracy", "max"),
+        ("text_to_image_recall@10", "max"),
+    ],
+)
+def test_what_is_better_is_told_by_words(monitor, mode):
+    assert mode_of(monitor, "auto") == mode
+
+
 def test_a_monitor_that_is_not_logged():
     ledger = ComputeLedger(monitor="val_loss", verbose=0)
     with pytest.warns(UserWarning, match="lack what is monitored"):

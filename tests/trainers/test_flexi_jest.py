@@ -15,6 +15,7 @@ from keras_jest import IndependentSelection
 from keras_jest import JESTModel
 from keras_jest import JointSelection
 from keras_jest import UniformSelection
+from keras_jest.callbacks import RankAgreement
 from keras_jest.flops.count_flops import flops_of_pass
 from keras_jest.flops.model_pass import UNIFORM
 from keras_jest.losses import SigmoidContrastiveLoss
@@ -421,6 +422,10 @@ def test_equal_looks_agree():
     assert agreement["equal_picks"] == 1
     for weight, value in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(to_numpy(weight), value)
+    callback = RankAgreement(pool, every=1)
+    logs = fit(model, pool, batch_size=20, epochs=2, callbacks=[callback])
+    np.testing.assert_allclose(logs["rank_agreement"], [1, 1])
+    assert [of["step"] for of in callback.history] == [0, 1, 2]
 
 
 @ON_TORCH_IF_FLEXIBLE
