@@ -55,9 +55,9 @@ class BackupAndRestore(keras.callbacks.Callback):
 
     Raises:
         ValueError: `save_freq` is neither; in `fit`: the model is no
-            `JESTModel`, `ClassAct` or `ActiveCLIP`, the data are not grain's,
-            or data, model, selection, backend, `steps_per_epoch` or version
-            of keras_jest are not those of the saved state.
+            `JESTModel`, `FlexiJEST`, `ClassAct` or `ActiveCLIP`, the data are
+            not grain's, or data, model, selection, backend, `steps_per_epoch`
+            or version of keras_jest are not those of the saved state.
         OSError: A state cannot be written; those before it are whole.
 
     Example:

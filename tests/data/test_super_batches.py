@@ -155,6 +155,7 @@ def test_a_fingerprint_tells_what_changes_the_rows():
     assert iter(batches()).fingerprint() == same
 
 
+@pytest.mark.once
 def test_worker_processes_yield_the_same(tmp_path):
     members = [member for number in range(40) for member in sample(number)]
     write_tar(tmp_path / "x.tar", members)

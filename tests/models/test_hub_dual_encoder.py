@@ -269,7 +269,12 @@ def freeze_in_attention(backbone):
 @pytest.mark.parametrize("kind", ["clip", "siglip"])
 @pytest.mark.parametrize(
     "change",
-    [freeze_tower, freeze_in_attention, adapt_attention, quantize_tower],
+    [
+        freeze_tower,
+        freeze_in_attention,
+        adapt_attention,
+        pytest.param(quantize_tower, marks=pytest.mark.slow),
+    ],
 )
 def test_what_was_done_to_a_backbone_comes_back(kind, change, tmp_path):
     model = HubDualEncoder(BACKBONES[kind]())
