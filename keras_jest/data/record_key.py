@@ -31,6 +31,11 @@ def record_key(key, shard=""):
     names[key_to_hex(record_key("dog"))]  # "dog"
     ```
     """
+    if not isinstance(key, str):  # `TarShards` takes numbers so, too.
+        raise ValueError(
+            "Expected a key, or an id, that is a text: of a number take "
+            f"`str(number)`. Received: {key!r}"
+        )
     name = f"{shard}/{key}" if shard else key
     digest = hashlib.blake2b(
         name.encode("utf-8", "backslashreplace"), digest_size=16

@@ -149,7 +149,8 @@ def export_subset(log, path, min_count=1, uid_of_key=None):
 
     Raises:
         FileNotFoundError: if there is no such log.
-        ValueError: if the run had no keys, or the log cannot be read.
+        ValueError: if the run had no keys, or the log cannot be read, or a
+            uid is missing or no such text.
 
     Example:
 
@@ -164,10 +165,26 @@ def export_subset(log, path, min_count=1, uid_of_key=None):
         counts.update(table["key"].to_pylist())
     uids = [key for key, count in counts.items() if count >= min_count]
     if uid_of_key is not None:
-        uids = [uid_of_key[key] for key in uids]
+        uids = [hex_uid(uid_of_key, key) for key in uids]
     halves = [(int(uid[:16], 16), int(uid[16:32], 16)) for uid in uids]
     subset = np.sort(np.array(halves, np.dtype("u8,u8")))
     path = os.fspath(path)
     with whole_file(path if path.endswith(".npy") else f"{path}.npy") as file:
         np.save(file, subset)
     return subset
+
+
+def hex_uid(uid_of_key, key):
+    """The uid of a key, or an error that says what it should be."""
+    uid = uid_of_key.get(key)
+    try:
+        if len(bytes.fromhex(uid)) == 16 and len(uid) == 32:
+            return uid
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(
+        "Expected `uid_of_key` to have, for each key that was chosen, a uid "
+        "of 32 hexadecimal digits, as subsets of DataComp hold. Other uids "
+        f"are looked up by `recorded_rows`. Received: {uid!r} for the key "
+        f"{key!r}"
+    )

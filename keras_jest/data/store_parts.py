@@ -24,6 +24,10 @@ EMBEDDINGS = ("image_embedding", "text_embedding")
 LOSSES = ("loss",)
 
 
+class OtherFormat(ValueError):
+    """A part that is whole, and of another version of keras_jest."""
+
+
 def part_name(number):
     """The file name of a part, by its number from 0 on."""
     return f"part-{number:05d}.arrow"
@@ -131,7 +135,7 @@ def damaged(path, error):
 def check_metadata(metadata):
     """Raise unless it is that of a store of this version."""
     if metadata.get("format") != FORMAT:
-        raise ValueError(
+        raise OtherFormat(
             f"Expected a store of format {FORMAT}. Use the version of "
             "keras_jest that wrote it, or build it again. Received: "
             f"format={metadata.get('format')}"

@@ -152,6 +152,12 @@ class Rows:
 
     def __init__(self, records, rows):
         self.records, self.rows = records, np.asarray(rows)
+        if self.rows.size and self.rows.dtype.kind not in "iu":
+            raise ValueError(
+                "Expected `rows` to be numbers of records. Of a mask take "
+                "`numpy.flatnonzero(mask)`. Received: rows of dtype "
+                f"{self.rows.dtype}"
+            )
         outside = np.sum((self.rows < 0) | (self.rows >= len(records)))
         if outside:
             raise ValueError(

@@ -128,6 +128,11 @@ class TarShards:
                 "Expected `max_bad_share` in [0, 1]. Received: "
                 f"max_bad_share={max_bad_share}"
             )
+        if not isinstance(identity, str):
+            raise ValueError(
+                "Expected `identity` to be 'shard/key', 'key' or a field of "
+                f"the JSON. Received: identity={identity!r}"
+            )
         if index_path:  # Else it is missed when all has been scanned.
             os.makedirs(
                 os.path.dirname(os.path.abspath(index_path)), exist_ok=True

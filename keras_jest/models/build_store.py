@@ -222,8 +222,9 @@ def make_missing(makers, plan, verbose):
     if verbose:
         sys.stdout.write(f"{plan}\n")
     plan.check_room()
-    num_parts = plan.job.num_parts
-    progress = keras.utils.Progbar(num_parts, verbose=verbose, unit_name="part")
-    progress.update(num_parts - len(plan.missing))
+    # Of what is missing: parts that took no time would belie what is left.
+    progress = keras.utils.Progbar(
+        len(plan.missing), verbose=verbose, unit_name="part"
+    )
     for _ in makers.make_parts(plan.missing, plan.metadata):
         progress.add(1)

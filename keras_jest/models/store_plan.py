@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 
+from keras_jest.data.store_parts import OtherFormat
 from keras_jest.data.store_parts import read_part
 from keras_jest.models.store_job import is_same
 
@@ -95,9 +96,27 @@ def find_parts(path):
         elif match := PART.fullmatch(name):
             try:
                 found[int(match[1])] = read_part(place).metadata
-            except ValueError:  # It is damaged, and is made again.
-                os.unlink(place)
+            except ValueError as error:  # It is made again, and replaced.
+                check_damaged(place, error)
     return found
+
+
+def check_damaged(place, error):
+    """Raise unless a file is a part of ours that has lost something.
+
+    What another program or version wrote, or what may not be read, is not
+    ours to replace.
+    """
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    is_other = isinstance(cause, (KeyError, TypeError, OtherFormat))
+    if is_other or getattr(cause, "errno", None):
+        raise ValueError(
+            "Expected a folder without a store, or with parts of the one that "
+            "is to be built. Name another folder, or delete the file if "
+            f"nobody needs it. Received: {place!r} ({cause})"
+        ) from error
 
 
 def check_same(path, found, metadata):
@@ -116,6 +135,8 @@ def differing(part, metadata):
     """What of the metadata a part has otherwise, in words."""
     part = {**part, **part["fingerprint"]}
     metadata = {**metadata, **metadata["fingerprint"]}
+    if part["width"] is None and "width" not in metadata:
+        del metadata["dtype"]  # Of losses the reference decides it.
     return [
         f"{name}={part[name]} instead of {metadata[name]}"
         for name in sorted(metadata)

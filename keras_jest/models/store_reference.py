@@ -69,10 +69,13 @@ def is_maker(reference):
     if isinstance(reference, keras.Model) or not callable(reference):
         return False
     try:
-        inspect.signature(reference).bind()
+        signature = inspect.signature(reference)
+        signature.bind()
     except (TypeError, ValueError):  # It needs a batch, or will not say.
         return False
-    return True
+    # `*args` is how torch's modules and Keras' layers ask for a batch.
+    kinds = {of.kind for of in signature.parameters.values()}
+    return inspect.Parameter.VAR_POSITIONAL not in kinds
 
 
 def run_model(model, batches):
@@ -100,10 +103,23 @@ class InputsOf:
 def run_callable(function, batches):
     """Run a function, and bring what it returns to one form."""
     outputs = [one_form(function(batch), len_of(batch)) for batch in batches]
+    check_alike(outputs)
     return {
         name: np.concatenate([output[name] for output in outputs])
         for name in outputs[0]
     }
+
+
+def check_alike(outputs):
+    """Raise unless a function returned the same of every batch."""
+    widths = [{name: of[name].shape[1:] for name in of} for of in outputs]
+    for number, found in enumerate(widths):
+        if found != widths[0]:
+            raise ValueError(
+                "Expected a reference that returns arrays of one width for all "
+                f"records. Received: in batch {number} of a part {found}, "
+                f"after {widths[0]}"
+            )
 
 
 def len_of(batch):

@@ -37,11 +37,13 @@ class StoreWorkers:
 
     def __init__(self, job, num_workers):
         check_importable(job)
+        self.description = None
         self.workers = [Worker(job, number) for number in range(num_workers)]
 
     def __enter__(self):
         try:
-            self.description = self.next_report()[1]
+            while self.description is None:
+                self.description = self.next_report()[1]
         except BaseException:
             self.__exit__()
             raise
@@ -54,13 +56,12 @@ class StoreWorkers:
     def make_parts(self, numbers, metadata):
         """As `PartMaker.make_parts`, in no order."""
         waiting = collections.deque(numbers)
-        self.give(waiting, metadata)
         while waiting or any(of.number is not None for of in self.workers):
+            self.give(waiting, metadata)
             worker, report = self.next_report(waiting)
             if worker.number is not None and report == worker.number:
                 worker.number = None
                 yield report
-            self.give(waiting, metadata)
 
     def give(self, waiting, metadata):
         """Give a part to each worker that is ready and has none."""
@@ -69,17 +70,18 @@ class StoreWorkers:
                 worker.give(waiting.popleft(), metadata)
 
     def next_report(self, waiting=()):
-        """Wait for a worker; those that died meanwhile are let go."""
-        while True:
-            ready = connection.wait([of.connection for of in self.workers])
-            for worker in self.workers:
-                if worker.connection not in ready:
-                    continue
-                try:
-                    return worker, worker.read()
-                except EOFError:
-                    self.let_go(worker, waiting)
-                    break
+        """Wait for a worker; one that died is let go, and reports `None`.
+
+        So that who asks gives what it was at to a worker that has nothing to
+        do, and would never report.
+        """
+        ready = connection.wait([of.connection for of in self.workers])
+        worker = next(of for of in self.workers if of.connection in ready)
+        try:
+            return worker, worker.read()
+        except EOFError:
+            self.let_go(worker, waiting)
+            return worker, None
 
     def let_go(self, worker, waiting):
         """Take a dead worker out; others make what it was at."""

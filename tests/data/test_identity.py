@@ -106,6 +106,15 @@ def test_picks_of_one_sharding_are_found_in_another(tmp_path):
         tmp_path / "log.parquet", tmp_path / "uids.npy", uid_of_key=uids
     )
     assert subset["f1"].tolist() == [1, 3, 5]
+    for uid in (5, "5", "x" * 32):
+        with pytest.raises(ValueError, match="32 hexadecimal.*key"):
+            export_subset(
+                tmp_path / "log.parquet",
+                tmp_path / "none.npy",
+                uid_of_key=dict.fromkeys(uids, uid),
+            )
+    with pytest.raises(ValueError, match="Received: None for the key"):
+        export_subset(tmp_path / "log.parquet", tmp_path / "none.npy", 1, {})
 
 
 def test_identity_is_paid_once(tmp_path, monkeypatch):
@@ -209,3 +218,12 @@ def test_plain_records_may_have_an_id():
         data_fingerprint(of, TOKENIZER) for of in (records, resharded, plain)
     )
     assert one == same != other
+
+
+def test_what_is_no_identity_is_refused(tmp_path):
+    make_shards(tmp_path, [6])
+    with pytest.raises(ValueError, match="identity=None"):
+        TarShards(tmp_path, verbose=0, identity=None)
+    record = {"image": picture(0), "text": "a", "key": "0", "id": 5}
+    with pytest.raises(ValueError, match=r"str\(number\).*: 5"):
+        next(iter(super_batches([record], TOKENIZER, 8, 1)))

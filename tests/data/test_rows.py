@@ -100,3 +100,9 @@ def test_rows_that_are_not_there(shards, rows):
 def test_no_rows(shards):
     with pytest.raises(ValueError, match="at least one record"):
         batches(shards, 2, rows=[])
+
+
+def test_a_mask_is_no_rows(shards):
+    """It would be read as the rows 0 and 1, over and over."""
+    with pytest.raises(ValueError, match="flatnonzero.*dtype bool"):
+        batches(shards, 4, rows=np.arange(24) < 12)

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from store_pool import RECORDS
 from store_pool import TOKENIZER
+from store_pool import losses_of_records
 from store_pool import make_model
 from store_pool import of_records
 from store_pool import parts_of
 
 from keras_jest.data import ReferenceStore
+from keras_jest.data import store_parts
+from keras_jest.data.arrow_file import write_arrow_file
 from keras_jest.data.store_parts import part_name
 from keras_jest.models import build_store
 from keras_jest.models import part_maker
@@ -333,3 +336,55 @@ def test_arguments_that_cannot_be(arguments, message, tmp_path):
     arguments = {"reference": never_asked, **arguments}
     with pytest.raises(ValueError, match=message):
         build(tmp_path / "store", **arguments)
+
+
+def test_a_store_of_losses_goes_on_whatever_dtype_was_asked_for(tmp_path):
+    build(tmp_path, losses_of_records)
+    whole = parts_of(tmp_path)
+    (tmp_path / part_name(1)).unlink()
+    build(tmp_path, losses_of_records)
+    assert parts_of(tmp_path) == whole
+    with pytest.raises(ValueError, match="dtype=float32 instead of float16"):
+        build(tmp_path, of_records)
+
+
+def test_files_of_others_are_refused_and_stay(tmp_path):
+    """Another program's, and a store of a later version."""
+    path = tmp_path / part_name(0)
+    write_arrow_file(path, {"a": np.arange(3)}, "another", {})
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=f"delete the file.*{path.name}"):
+        build(tmp_path, never_asked)
+    assert path.read_bytes() == before
+
+
+def test_a_store_of_another_format_is_refused_and_stays(tmp_path, monkeypatch):
+    build(tmp_path)
+    before = parts_of(tmp_path)
+    monkeypatch.setattr(store_parts, "FORMAT", 2)
+    with pytest.raises(ValueError, match="delete the file.*format=1"):
+        build(tmp_path, never_asked)
+    assert parts_of(tmp_path) == before
+
+
+def test_a_module_that_asks_for_anything_is_no_maker(tmp_path):
+    """Torch's modules and Keras' layers are called with `*args`."""
+
+    class Module:
+        def __call__(self, *args, **kwargs):
+            return of_records(*args, **kwargs)
+
+    assert len(build(tmp_path, Module())) == len(RECORDS)
+
+
+def test_another_width_in_a_later_batch_of_a_part_is_told(tmp_path):
+    def of_two_widths(records):
+        outputs = of_records(records)
+        width = 3 if len(records) == 2 and records[0]["key"] == "r0" else 2
+        return {
+            name: value[:, :width] if name.endswith("embedding") else value
+            for name, value in outputs.items()
+        }
+
+    with pytest.raises(ValueError, match=r"batch 1 of a part .*\(2,\)"):
+        build(tmp_path, of_two_widths)

@@ -1,5 +1,7 @@
 """Worker processes, which are slow to begin: few tests of many things."""
 
+import collections
+import multiprocessing
 import os
 import pathlib
 import signal
@@ -19,6 +21,8 @@ from store_pool import parts_of
 
 from keras_jest.data.store_parts import part_name
 from keras_jest.models import build_store
+from keras_jest.models.store_workers import StoreWorkers
+from keras_jest.models.store_workers import Worker
 
 pytestmark = pytest.mark.once
 HERE = pathlib.Path(__file__).parent
@@ -131,3 +135,32 @@ def test_a_notebook_has_no_functions_for_workers(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", notebook)
     with pytest.raises(ValueError, match="A notebook has none.*reference="):
         build(tmp_path, make, num_workers=1)
+
+
+def test_an_idle_worker_is_given_the_last_part_of_one_that_died():
+    """It would never report, and the build would wait for it for ever."""
+
+    def worker(name):
+        one = Worker.__new__(Worker)
+        one.connection, other = multiprocessing.Pipe()
+        one.name, one.number, one.is_ready = name, None, True
+        one.process = types.SimpleNamespace(
+            join=lambda: None, pid=0, exitcode=-9
+        )
+        return one, other
+
+    (dies, its_end), (idle, other_end) = worker(0), worker(1)
+    workers = StoreWorkers.__new__(StoreWorkers)
+    workers.workers = [dies, idle]
+    other_end.send(("part", 0))
+    idle.give(0, {})
+    dies.give(1, {})
+    waiting = collections.deque()
+    assert workers.next_report(waiting) == (idle, 0)
+    idle.number = None
+    its_end.close()
+    with pytest.warns(UserWarning, match="Worker 0 .* died"):
+        assert workers.next_report(waiting) == (dies, None)
+    other_end.send(("part", 1))
+    assert [*workers.make_parts(waiting, {})] == [1]
+    assert [other_end.recv()[0] for _ in range(2)] == [0, 1]
