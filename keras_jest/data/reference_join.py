@@ -7,6 +7,7 @@ import numpy as np
 from keras_jest.data.fingerprint import digest
 from keras_jest.data.fingerprint import tokenizer_digest
 from keras_jest.data.identity import identity_of
+from keras_jest.data.identity import key_of
 from keras_jest.data.short_name import short_name
 
 # What makes the numbers that a store has for a key what they are.
@@ -24,6 +25,7 @@ class ReferenceJoin:
 
     def __init__(self, store):
         self.store = store
+        self.digest = reference_digest(store)
 
     def __call__(self, batch):
         return {**batch, **self.store.take(batch["key"])}
@@ -39,7 +41,7 @@ def check_reference(store, records, tokenizer, image_size, rows):
     Raises:
         ValueError: The reference saw other pictures or other tokens, its
             records have other identities, or it did not see some of them (of
-            records that know all `keys`).
+            records in a list, or that know all `keys`).
     """
     if not hasattr(store, "take"):
         raise ValueError(
@@ -49,6 +51,8 @@ def check_reference(store, records, tokenizer, image_size, rows):
         )
     check_fingerprint(store, records, tokenizer, image_size)
     keys = getattr(records, "keys", None)
+    if isinstance(records, (list, tuple)):
+        keys = np.stack([key_of(record) for record in records])
     if not isinstance(keys, np.ndarray):
         return
     keys = keys if rows is None else keys[np.asarray(rows)]

@@ -39,6 +39,11 @@ class SuperBatchDataset(grain.IterDataset):
         self._num_workers = num_workers
         self._join = join
 
+    @property
+    def store_digest(self):
+        """What the store gives that is joined, or `None`."""
+        return getattr(self._join, "digest", None)
+
     def __iter__(self):
         return SuperBatchIterator(self)
 
@@ -108,6 +113,10 @@ class SuperBatchIterator(grain.DatasetIterator):
 
     def fingerprint(self):
         return self._dataset.fingerprint()
+
+    @property
+    def store_digest(self):
+        return self._dataset.store_digest
 
     def close(self):
         super().close()

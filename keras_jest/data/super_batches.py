@@ -13,7 +13,6 @@ from keras_jest.data.fingerprint import data_fingerprint
 from keras_jest.data.identity import key_of
 from keras_jest.data.reference_join import ReferenceJoin
 from keras_jest.data.reference_join import check_reference
-from keras_jest.data.reference_join import reference_digest
 from keras_jest.data.require import require
 from keras_jest.data.short_name import short_name
 
@@ -132,7 +131,7 @@ def super_batches(
         num_epochs=num_epochs,
         drop_remainder=drop_remainder,
         rows=None if rows is None else np.asarray(rows),
-        reference=None if join is None else reference_digest(reference),
+        reference=None if join is None else join.digest,
     )
     dataset = grain.MapDataset.source(chosen)
     if shuffle:

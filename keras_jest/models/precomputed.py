@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.data.reference_join import reference_digest
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
@@ -27,6 +28,8 @@ class Precomputed(keras.Model):
         logit_bias: float. The bias of the reference, 0 if it has none.
         input_keys: Two strings: the names of the image and of the text
             embeddings in a batch.
+        store_digest: str or `None`, which `from_store` sets: what a store
+            gives that is joined to the batches. `fit` refuses another's.
         **kwargs: Passed to `keras.Model`, such as `name`.
 
     Call arguments:
@@ -60,13 +63,21 @@ class Precomputed(keras.Model):
           multimodal learning](https://arxiv.org/abs/2406.17711).
     """
 
-    def __init__(self, logit_scale, logit_bias=0.0, input_keys=KEYS, **kwargs):
+    def __init__(
+        self,
+        logit_scale,
+        logit_bias=0.0,
+        input_keys=KEYS,
+        store_digest=None,
+        **kwargs,
+    ):
         # Nothing is computed here that a lower precision could speed up.
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         self.logit_scale = logit_scale
         self.logit_bias = logit_bias
         self.input_keys = tuple(input_keys)
+        self.store_digest = store_digest
         self.built = True
 
     @classmethod
@@ -84,7 +95,12 @@ class Precomputed(keras.Model):
                 "`PrecomputedLosses.from_store`. Received: "
                 f"{store.path!r} with {store.metadata}"
             )
-        return cls(store.logit_scale, store.logit_bias or 0.0, **kwargs)
+        return cls(
+            store.logit_scale,
+            store.logit_bias or 0.0,
+            store_digest=reference_digest(store),
+            **kwargs,
+        )
 
     def call(self, inputs):
         image_embedding, text_embedding = take_inputs(self, inputs)
@@ -96,12 +112,15 @@ class Precomputed(keras.Model):
         return pairs_shape(*take_inputs(self, input_shape))
 
     def get_config(self):
-        return {
+        config = {
             **super().get_config(),
             "logit_scale": self.logit_scale,
             "logit_bias": self.logit_bias,
             "input_keys": list(self.input_keys),
         }
+        if self.store_digest is not None:
+            config["store_digest"] = self.store_digest
+        return config
 
 
 @keras_jest_export("keras_jest.models.precompute")

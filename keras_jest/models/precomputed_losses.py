@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.data.reference_join import reference_digest
 from keras_jest.losses.loss_given_set import given
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.models.model_inputs import take_inputs
@@ -21,6 +22,8 @@ class PrecomputedLosses(keras.Model):
 
     Args:
         input_key: str, the entry of a batch that holds the losses.
+        store_digest: str or `None`, which `from_store` sets: what a store
+            gives that is joined to the batches. `fit` refuses another's.
         **kwargs: further arguments of `keras.Model`.
 
     Call arguments:
@@ -59,11 +62,12 @@ class PrecomputedLosses(keras.Model):
       are called irreducible losses.
     """
 
-    def __init__(self, input_key="reference_loss", **kwargs):
+    def __init__(self, input_key="reference_loss", store_digest=None, **kwargs):
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         self.input_key = input_key
         self.input_keys = (input_key,)
+        self.store_digest = store_digest
         self.built = True
 
     @classmethod
@@ -81,7 +85,7 @@ class PrecomputedLosses(keras.Model):
                 f"`Precomputed.from_store`. Received: {store.path!r} with "
                 f"{store.metadata}"
             )
-        return cls(**kwargs)
+        return cls(store_digest=reference_digest(store), **kwargs)
 
     def call(self, inputs):
         (losses,) = take_inputs(self, inputs)
@@ -97,7 +101,10 @@ class PrecomputedLosses(keras.Model):
         return input_shape[self.input_key]
 
     def get_config(self):
-        return {**super().get_config(), "input_key": self.input_key}
+        config = {**super().get_config(), "input_key": self.input_key}
+        if self.store_digest is not None:
+            config["store_digest"] = self.store_digest
+        return config
 
 
 @keras_jest_export("keras_jest.models.precompute_losses")

@@ -204,6 +204,25 @@ def check_policy(policy, model, loss, is_scheduled):
         )
 
 
+def check_store(reference, data):
+    """Raise if the data bring what another store holds of another reference.
+
+    Args:
+        reference: Keras model or `None`.
+        data: what `fit` is given.
+    """
+    expected = getattr(reference, "store_digest", None)
+    received = getattr(data, "store_digest", None)
+    if None not in (expected, received) and expected != received:
+        raise ValueError(
+            "The reference reads another store than the one that is joined "
+            "to the batches, and would take one's scale and bias for the "
+            "other's. Make both of one `keras_jest.data.ReferenceStore`: "
+            "`from_store(store)` and `super_batches(..., reference=store)`. "
+            f"Received: stores with the digests {expected} and {received}"
+        )
+
+
 def check_super_batch_size(policy, num_rows):
     """Raise, while the step is traced, if it cannot fill a sub-batch."""
     size = getattr(policy, "sub_batch_size", None)

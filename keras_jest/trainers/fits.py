@@ -14,6 +14,7 @@ from keras_jest.data.position import positioned
 from keras_jest.data.replay import Replay
 from keras_jest.selection import policies
 from keras_jest.trainers.compile_checks import check_policy
+from keras_jest.trainers.compile_checks import check_store
 from keras_jest.trainers.data_loaders import in_recorded_order
 from keras_jest.trainers.data_loaders import with_tuples
 from keras_jest.trainers.device_layout import explained_sizes
@@ -48,6 +49,7 @@ def fit(self, x=None, *args, selection="compiled", **kwargs):
         kwargs["validation_data"] = with_tuples(kwargs["validation_data"])
     self.roles.freeze_reference()
     check_labels(self, args[0] if args else kwargs.get("y"))
+    check_store(self.reference, x)
     # A run that broke off has left its faults, and callbacks unaware.
     self.selection_metrics.forget_faults()
     held = {"recorders": (LabelCheck(self), *self.recorders)}

@@ -222,6 +222,19 @@ def test_missing_records_are_named_before_the_first_step(stored, tmp_path):
         batches(plain, store)
 
 
+class Unlisted:
+    """A source of records that cannot tell all keys at once."""
+
+    def __init__(self, records):
+        self.records = records
+
+    def __len__(self):
+        return len(self.records)
+
+    def __getitem__(self, number):
+        return self.records[number]
+
+
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_a_source_without_keys_is_told_while_it_runs(stored, num_workers):
     _, store, of_key = stored
@@ -229,7 +242,11 @@ def test_a_source_without_keys_is_told_while_it_runs(stored, num_workers):
         {"image": picture(), "text": "text", "key": "any", "id": f"uid {row}"}
         for row in range(NUM_RECORDS + 1)
     ]
-    dataset = batches(records, store, 4, shuffle=False, num_workers=num_workers)
+    with pytest.raises(ValueError, match=f"such as 'uid {NUM_RECORDS}'"):
+        batches(records, store)
+    dataset = batches(
+        Unlisted(records), store, 4, shuffle=False, num_workers=num_workers
+    )
     iterator = iter(dataset)
     for _ in range(NUM_RECORDS // 4):
         check_joined(next(iterator), of_key)

@@ -141,6 +141,9 @@ def test_from_a_store(tmp_path):
     assert model.name == "teacher"
     losses_model = PrecomputedLosses.from_store(losses)
     assert losses_model.input_key in losses.take(make_keys(5))
+    for of in (model, losses_model):
+        again = type(of).from_config(of.get_config())
+        assert again.store_digest == of.store_digest is not None
     with pytest.raises(ValueError, match="PrecomputedLosses.from_store"):
         Precomputed.from_store(losses)
     with pytest.raises(ValueError, match="Precomputed.from_store"):
@@ -192,6 +195,13 @@ def test_a_run_from_a_store_is_that_of_its_reference(tmp_path):
         trainer.compile("sgd", SigmoidContrastiveLoss(), selection=policy)
         trainer.fit(dataset, steps_per_epoch=3, verbose=0)
         results.append(learner.get_weights())
+    metadata["logit_scale"] += 1.0
+    write_store(tmp_path / "other", whole["key"], columns, 5, metadata)
+    other = ReferenceStore(tmp_path / "other")
+    with pytest.raises(ValueError, match="reads another store"):
+        trainer.fit(batches(reference=other), steps_per_epoch=1, verbose=0)
+    with pytest.raises(ValueError, match="reads another store"):
+        trainer.fit(iter(batches(reference=other)), steps_per_epoch=1)
     for one, other in zip(*results, strict=True):
         # The stored pairs are those of a batch of 12: float32 products of
         # width 8 differ by some 1e-7, in steps of sgd at 0.01.
