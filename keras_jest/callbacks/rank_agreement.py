@@ -1,12 +1,11 @@
 """Whether coarse scores are worth their price, as training goes on."""
 
-import keras
-
 from keras_jest.api_export import keras_jest_export
+from keras_jest.callbacks.every_few_steps import EveryFewSteps
 
 
 @keras_jest_export("keras_jest.callbacks.RankAgreement")
-class RankAgreement(keras.callbacks.Callback):
+class RankAgreement(EveryFewSteps):
     """Compares coarse with fine scores every so many steps.
 
     A `keras_jest.FlexiJEST` chooses by coarse pictures. This tells on one
@@ -41,17 +40,13 @@ class RankAgreement(keras.callbacks.Callback):
     """
 
     def __init__(self, super_batch, every=500):
-        super().__init__()
         if every < 1:
             raise ValueError(
                 "`every` must be at least 1, a number of steps. "
                 f"Received: every={every}"
             )
+        super().__init__(every)
         self.super_batch = super_batch
-        self.every = every
-        self.history = []
-        self._step = 0
-        self._first_step = 0
 
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "compare_scores"):
@@ -61,19 +56,7 @@ class RankAgreement(keras.callbacks.Callback):
                 f"Received: {self.model}"
             )
         if not self.history:
-            self._compare()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._first_step = self._step
-
-    def on_train_batch_end(self, batch, logs=None):
-        # With `steps_per_execution` above 1 only every few are seen, and
-        # the last execution may end early.
-        steps = self.params.get("steps") or float("inf")
-        before = self._step
-        self._step = self._first_step + min(batch + 1, steps)
-        if self._step // self.every > before // self.every:
-            self._compare()
+            self._act()
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
@@ -81,16 +64,6 @@ class RankAgreement(keras.callbacks.Callback):
             del latest["step"]
             logs.update(latest)
 
-    def get_state(self):
-        """What a run that goes on must know, for `BackupAndRestore`."""
-        names = ("history", "_step", "_first_step")
-        return {name: getattr(self, name) for name in names}
-
-    def set_state(self, state):
-        """Go on as if the run had never been stopped."""
-        for name, value in state.items():
-            setattr(self, name, value)
-
-    def _compare(self):
+    def _act(self):
         agreement = self.model.compare_scores(self.super_batch)
         self.history.append({"step": self._step, **agreement})

@@ -1,14 +1,13 @@
 """Retrieval on a test set, as training goes on."""
 
-import keras
-
 from keras_jest.api_export import keras_jest_export
+from keras_jest.callbacks.every_few_steps import EveryFewSteps
 from keras_jest.evaluation.retrieval import retrieval
 from keras_jest.models.model_inputs import model_inputs
 
 
 @keras_jest_export("keras_jest.callbacks.RetrievalEvaluation")
-class RetrievalEvaluation(keras.callbacks.Callback):
+class RetrievalEvaluation(EveryFewSteps):
     """Adds retrieval recalls to the logs of an epoch, or of every few steps.
 
     Keras metrics compare predictions with targets, row by row; retrieval
@@ -41,54 +40,27 @@ class RetrievalEvaluation(keras.callbacks.Callback):
     """
 
     def __init__(self, arrays, ks=(1, 10), every=None, batch_size=256):
-        super().__init__()
+        super().__init__(every)
         self.arrays = arrays
         self.ks = ks
-        self.every = every
         self.batch_size = batch_size
-        self.history = []
-        self._step = 0
-        self._first_step = 0
 
     def on_train_begin(self, logs=None):
         model_inputs(self._evaluated, self.arrays, "evaluated model")
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._first_step = self._step
-
-    def on_train_batch_end(self, batch, logs=None):
-        # With `steps_per_execution` above 1 only every few are seen, and
-        # the last execution may end early.
-        steps = self.params.get("steps") or float("inf")
-        before = self._step
-        self._step = self._first_step + min(batch + 1, steps)
-        every = self.every
-        if every is not None and self._step // every > before // every:
-            self._evaluate()
-
     def on_epoch_end(self, epoch, logs=None):
         if self.every is None and logs is not None:
-            logs.update(self._evaluate())
+            logs.update(self._act())
 
     def on_train_end(self, logs=None):
         if not self.history or self.history[-1]["step"] != self._step:
-            self._evaluate()
-
-    def get_state(self):
-        """What a run that goes on must know, for `BackupAndRestore`."""
-        names = ("history", "_step", "_first_step")
-        return {name: getattr(self, name) for name in names}
-
-    def set_state(self, state):
-        """Go on as if the run had never been stopped."""
-        for name, value in state.items():
-            setattr(self, name, value)
+            self._act()
 
     @property
     def _evaluated(self):
         return getattr(self.model, "learner", self.model)
 
-    def _evaluate(self):
+    def _act(self):
         model = self._evaluated
         arrays = model_inputs(model, self.arrays)
         pairs = model.predict(arrays, batch_size=self.batch_size, verbose=0)
