@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 
 from keras_jest.data.fingerprint import records_digest
+from keras_jest.data.store_parts import read_part
 from keras_jest.data.store_parts import write_part
 from keras_jest.models.reference_outputs import check_outputs
 from keras_jest.models.reference_outputs import columns_and_scalars
@@ -41,6 +42,7 @@ class PartMaker:
         """Run a first batch, so that what is wrong is found before all."""
         num_rows = min(self.job.batch_size, len(self.job.rows(0)))
         columns, scalars = self.run(self.part_batches(np.arange(num_rows)))
+        self._first = columns
         shape = next(iter(columns.values())).shape
         is_losses = "loss" in columns
         return {
@@ -70,6 +72,7 @@ class PartMaker:
             int. The number of a part that is on the disk.
         """
         check_reference(self.description, metadata)
+        check_first(self.job.part_path(0), self._first)
         ahead = None
         try:
             for number in numbers:
@@ -125,6 +128,32 @@ def check_reference(description, metadata):
             f"Received: one of digest {found} in process {os.getpid()}, not "
             f"{expected['reference']}"
         )
+
+
+def check_first(path, columns):
+    """Raise unless the first part, if it is there, was made by the reference.
+
+    Of a function nothing else may be known than what it returns. Rounding
+    moves a row of length one by some 0.01 at most.
+
+    Args:
+        path: str, where that part is.
+        columns: dict of arrays, of its first records.
+    """
+    if not os.path.exists(path):
+        return
+    part = read_part(path).columns
+    for name, column in columns.items():
+        column = column.astype("float32").reshape(len(column), -1)
+        stored = part[name][: len(column)].astype("float32")
+        apart = np.linalg.norm(stored.reshape(column.shape) - column, axis=1)
+        if np.any(apart > 0.1 * (1 + np.linalg.norm(column, axis=1))):
+            raise ValueError(
+                "Expected the reference that made the parts that are there: "
+                f"what it says of the first records differs in {name!r}, by "
+                f"up to {apart.max():.3g}. Name another folder, delete this "
+                f"one, or pass the same reference. Received: {path!r}"
+            )
 
 
 def check_records(records, metadata):

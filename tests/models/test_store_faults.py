@@ -388,3 +388,20 @@ def test_another_width_in_a_later_batch_of_a_part_is_told(tmp_path):
 
     with pytest.raises(ValueError, match=r"batch 1 of a part .*\(2,\)"):
         build(tmp_path, of_two_widths)
+
+
+def test_another_function_does_not_go_on(tmp_path):
+    """Nothing is known of a function but what it returns."""
+
+    def other(records):
+        outputs = of_records(records)
+        return {**outputs, "image_embedding": -outputs["image_embedding"]}
+
+    build(tmp_path)
+    last = sorted(tmp_path.glob("part-*.arrow"))[-1]
+    whole = last.read_bytes()
+    last.unlink()
+    with pytest.raises(ValueError, match="differs in 'image_embedding'"):
+        build(tmp_path, other)
+    build(tmp_path)
+    assert last.read_bytes() == whole
