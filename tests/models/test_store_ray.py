@@ -3,6 +3,7 @@
 import os
 import pathlib
 import pickle
+import signal
 
 import keras
 import numpy as np
@@ -44,6 +45,7 @@ def two_cpus(tmp_path, monkeypatch):
         "STORE_POOL_BACKEND": backend,
         "STORE_POOL_DIES_AT": str(tmp_path / "died"),
     }
+    handler = signal.getsignal(signal.SIGTERM)
     ray.init(
         address="local",
         num_cpus=2,
@@ -55,6 +57,8 @@ def two_cpus(tmp_path, monkeypatch):
     )
     yield ray
     ray.shutdown()
+    # Ray leaves one behind that ends with another status than a shell's.
+    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.mark.slow
