@@ -9,6 +9,7 @@ from keras_jest.callbacks.baseline_run import BaselineRun
 from keras_jest.callbacks.baseline_run import passed_message
 from keras_jest.callbacks.baseline_run import step_message
 from keras_jest.callbacks.ledger_account import LedgerAccount
+from keras_jest.callbacks.ledger_account import per_step
 from keras_jest.callbacks.ledger_account import step_costs
 from keras_jest.callbacks.ledger_checks import check_arguments
 from keras_jest.callbacks.ledger_checks import check_model
@@ -18,7 +19,7 @@ from keras_jest.callbacks.ledger_task import counted_passes
 from keras_jest.callbacks.ledger_task import num_kept
 from keras_jest.callbacks.ledger_task import once_costs
 from keras_jest.callbacks.ledger_task import task_of
-from keras_jest.callbacks.rows_of_epoch import rows_of_epoch
+from keras_jest.callbacks.rows_between_resets import RowsBetweenResets
 from keras_jest.callbacks.selection_log import check_folder
 from keras_jest.callbacks.show_message import show_message
 from keras_jest.callbacks.waiting import Waiting
@@ -27,7 +28,8 @@ from keras_jest.evaluation.ledger_file import FORMAT
 from keras_jest.evaluation.ledger_file import write_ledger
 from keras_jest.evaluation.plot_ledgers import plot_ledgers
 
-NOTHING = {"trained_rows": 0, "scored_rows": 0}
+UNKNOWN = {"seconds_waited": None}
+LOGGED = ("examples_trained", "examples_scored", "seconds", "seconds_waited")
 
 
 @keras_jest_export("keras_jest.callbacks.ComputeLedger")
@@ -49,9 +51,10 @@ class ComputeLedger(keras.callbacks.Callback):
     `keras_jest.callbacks.BackupAndRestore` resumes goes on with the sums of
     the one that was stopped.
 
-    The logs of each epoch get the sums so far: `examples_trained`,
-    `examples_scored`, `flops`, `seconds`, `seconds_waited`, and, of the epoch,
-    `flops_per_step`. Seconds are those of `fit`, compilation and validation
+    The logs of each epoch get the sums so far, `examples_trained`,
+    `examples_scored`, `flops`, `seconds` and `seconds_waited`, and the means
+    of the epoch's steps under the same names with `_per_step`; FLOPs by term
+    are in `record`. Seconds are those of `fit`, compilation and validation
     included. Those waited are the host's, in asking for data: the device may
     meanwhile work on the steps before, so that it has waited for no longer.
     On torch, what callbacks do that stand behind this one is in them; in a
@@ -92,7 +95,8 @@ class ComputeLedger(keras.callbacks.Callback):
     - `epochs`: a list of the sums so far: `epoch` (from 1), `steps`,
       `examples_trained`, `examples_scored`, `examples_looked_at` (scored, or
       trained on in epochs that score nothing), `flops`, `seconds`,
-      `seconds_waited` or null, and `monitored`, the value or null.
+      `seconds_waited` or null; `per_step`, the means of all these but the
+      steps over those of the epoch; and `monitored`, the value or null.
     - `passed`: null, or where the baseline was passed: `epoch`, `monitored`,
       `baseline_epoch`, `baseline_monitored`, and as parts of what the baseline
       had needed for its best, `examples_trained`, `examples_looked_at` and
@@ -166,11 +170,8 @@ class ComputeLedger(keras.callbacks.Callback):
         self.record = {"format": FORMAT, "task": None, "step": None}
         self.record |= {"once": None, "epochs": [], "passed": None}
         self._account, self._waiting = LedgerAccount(), Waiting()
-        self._baseline = None
-        self._first_step, self._epoch_sums = 0, self._account.sums
-        self._sums = self._account.sums
-        self._is_in_epoch = self._has_trained = self._is_validating = False
-        self._foreign = NOTHING
+        self._rows = RowsBetweenResets(self._account)
+        self._baseline, self._at_epoch = None, self._account.spent()
 
     def on_train_begin(self, logs=None):
         check_model(self.model)
@@ -181,47 +182,39 @@ class ComputeLedger(keras.callbacks.Callback):
             self._baseline = BaselineRun(self.baseline)
             self.monitor = self.monitor or self._baseline.task["monitor"]
         self.mode = mode_of(self.monitor, self.mode)
-        # What a run that broke off had not yet told is lost.
-        self._is_in_epoch = False
-        # An evaluation by whomever resets what is counted.
-        vars(self.model).pop("reset_metrics", None)
-        self._reset_metrics = self.model.reset_metrics
-        self.model.reset_metrics = self._add_and_reset
+        self._rows.begin(self.model)
         self._waiting.begin(self.model, self._see_first)
         self._account.start_clock()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._first_step, self._sums = self._account.steps, self._account.sums
-        self._epoch_sums = self._sums
-        self._is_in_epoch = self._has_trained = True
-        self._is_validating = False
-        self._foreign = NOTHING
+        self._at_epoch = self._spent()
+        self._rows.begin_epoch()
         # Where a run goes on, another function may make the steps.
         self._waiting.begin_epoch(self.model)
 
     def on_train_batch_begin(self, batch, logs=None):
-        if not self._has_trained:
-            self._foreign = rows_of_epoch(self.model)  # Of an evaluation.
-            self._has_trained = True
+        self._rows.begin_step()
         self._waiting.begin_step()
 
     def on_train_batch_end(self, batch, logs=None):
         # The last execution of several steps may end early.
         steps = self.params.get("steps") or float("inf")
-        self._account.steps = self._first_step + min(batch + 1, steps)
+        first = self._at_epoch["steps"]
+        self._account.steps = first + min(batch + 1, steps)
         self._waiting.end_step()
 
     def on_test_begin(self, logs=None):
-        self._is_validating = True
+        self._rows.is_validating = True
 
     def on_test_end(self, logs=None):
-        self._is_validating = False
+        self._rows.is_validating = False
 
     def on_epoch_end(self, epoch, logs=None):
-        self._add_rows()
-        self._is_in_epoch = False
+        self._rows.end_epoch()
         logs = {} if logs is None else logs
-        point = {"epoch": epoch + 1, **self._point()}
+        steps = self._known(per_step(self._at_epoch, self._spent()))
+        point = {"epoch": epoch + 1, **self._known(self._account.point())}
+        point |= {"per_step": steps}
         point["monitored"] = monitored(self.monitor, logs)
         self._log(point, logs)
         self.record["epochs"].append(point)
@@ -231,7 +224,7 @@ class ComputeLedger(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._account.stop_clock()
-        vars(self.model).pop("reset_metrics", None)
+        self._rows.end(self.model)
         self._waiting.end(self.model)
         if self._baseline is None:
             return
@@ -245,11 +238,10 @@ class ComputeLedger(keras.callbacks.Callback):
         """What a run that goes on must know, for `BackupAndRestore`."""
         self._account.seconds_waited = self._waiting.seconds
         # Of an epoch that is not over, the model's metrics keep the rows.
-        sums = self._sums if self._is_in_epoch else self._account.sums
         return {
-            "account": self._account.get_state(sums),
+            "account": self._account.get_state(self._rows.settled),
             "record": self.record,
-            "first_step": self._first_step,
+            "at_epoch": self._at_epoch,
         }
 
     def set_state(self, state):
@@ -257,8 +249,8 @@ class ComputeLedger(keras.callbacks.Callback):
         self._account.set_state(state["account"])
         self._waiting.seconds = self._account.seconds_waited
         self.record = state["record"]
-        self._first_step, self._sums = state["first_step"], self._account.sums
-        self._epoch_sums = self._sums
+        self._at_epoch = state["at_epoch"]
+        self._rows.go_on()
 
     def _see_first(self, batch):
         """Count what a step costs, before the first is made."""
@@ -286,40 +278,20 @@ class ComputeLedger(keras.callbacks.Callback):
             passes, self.reference_flops, self.num_reference, self.num_stored
         )
 
-    def _add_and_reset(self):
-        if self._is_in_epoch:
-            self._add_rows()
-        self._reset_metrics()
-        # In validation a state is saved with the metrics from before it.
-        if not self._is_validating:
-            self._sums = self._account.sums
-
-    def _add_rows(self):
-        """Take in the rows of steps since the metrics were reset."""
-        if self._has_trained:
-            rows = rows_of_epoch(self.model)
-            self._account.add(
-                {name: rows[name] - self._foreign[name] for name in rows}
-            )
-            self._has_trained = False
-
-    def _point(self):
+    def _spent(self):
         self._account.seconds_waited = self._waiting.seconds
-        point = self._account.point()
-        if not self._waiting.is_known:
-            point["seconds_waited"] = None
-        return point
+        return self._account.spent()
+
+    def _known(self, costs):
+        return costs if self._waiting.is_known else costs | UNKNOWN
 
     def _log(self, point, logs):
-        names = ("examples_trained", "examples_scored", "seconds")
-        logs.update({name: point[name] for name in names})
-        if point["seconds_waited"] is not None:
-            logs["seconds_waited"] = point["seconds_waited"]
-        logs["flops"] = point["flops"]["total"]
-        num_steps = self._account.steps - self._first_step
-        spent = sum(self._account.sums["flops"].values())
-        spent -= sum(self._epoch_sums["flops"].values())
-        logs["flops_per_step"] = spent / max(1, num_steps)
+        """Put totals and means of a step into the logs, by flat names."""
+        steps = point["per_step"]
+        for of, end in ((point, ""), (steps, "_per_step")):
+            known = {name: of[name] for name in LOGGED if of[name] is not None}
+            known["flops"] = of["flops"]["total"]
+            logs.update({name + end: value for name, value in known.items()})
 
     def _compare(self, point):
         if self._baseline is None or self.record["passed"] is not None:

@@ -56,25 +56,24 @@ class LedgerAccount:
             "flops": flops,
         }
 
-    def point(self):
-        """What the run has cost so far, for JSON."""
-        flops = self.sums["flops"]
-        terms = {name: flops[name] + self.once.get(name, 0) for name in flops}
-        return {
-            "steps": self.steps,
-            **self.sums,
-            "flops": with_total(terms),
-            **self._seconds(),
-        }
-
-    def _seconds(self):
+    def spent(self):
+        """What steps have cost so far."""
         if self._since is not None:
             self.stop_clock()
             self.start_clock()
         return {
+            "steps": self.steps,
+            **self.sums,
             "seconds": self.seconds,
             "seconds_waited": self.seconds_waited,
         }
+
+    def point(self):
+        """What the run has cost so far, for JSON."""
+        spent = self.spent()
+        flops = spent["flops"]
+        terms = {name: flops[name] + self.once.get(name, 0) for name in flops}
+        return {**spent, "flops": with_total(terms)}
 
     def get_state(self, sums):
         """What a run that goes on must know.
@@ -82,8 +81,10 @@ class LedgerAccount:
         Args:
             sums: the `sums` at the last row that is counted nowhere else.
         """
-        own = {"sums": sums, "once": self.once, "steps": self.steps}
-        return {**own, **self._seconds()}
+        spent = self.spent()
+        names = ("steps", "seconds", "seconds_waited")
+        own = {name: spent[name] for name in names}
+        return {"sums": sums, "once": self.once, **own}
 
     def set_state(self, state):
         for name, value in state.items():
@@ -92,6 +93,25 @@ class LedgerAccount:
 
 def with_total(terms):
     return {**terms, "total": sum(terms.values())}
+
+
+def per_step(before, after):
+    """The mean cost of the steps between two accounts of what was spent.
+
+    Args:
+        before, after: dicts that `LedgerAccount.spent` returned.
+
+    Returns:
+        A dict for JSON.
+    """
+    steps = max(1, after["steps"] - before["steps"])
+    names = [name for name in after if name not in ("steps", "flops")]
+    mean = {name: (after[name] - before[name]) / steps for name in names}
+    terms = {
+        name: (after["flops"][name] - before["flops"][name]) / steps
+        for name in TERMS
+    }
+    return {**mean, "flops": with_total(terms)}
 
 
 def count_passes(passes, inputs, sizes):

@@ -70,7 +70,8 @@ def recorded_rows(path, keys):
     if unknown:
         raise ValueError(
             f"{len(unknown)} keys of the recorded run are not among "
-            f"these {len(row_of)}: was it trained on other data? "
+            f"these {len(row_of)}: was it trained on other data, or are its "
+            "keys made of another `identity` (see `TarShards`)? "
             f"Received: keys that are not here, such as {min(unknown)}"
         )
     if not rows:

@@ -223,11 +223,19 @@ class ReferenceStore:
         """Map a part when it is needed first."""
         if number not in self._parts:
             path = self._path_of(number)
-            part = read_part(path)
+            try:
+                part = read_part(path)
+            except FileNotFoundError as error:
+                raise has_changed(path, "which is gone") from error
             if part.metadata != self.metadata:
-                raise ValueError(
-                    "Expected the store as it was when it was opened. Open "
-                    f"it again. Received: {path!r} of another one"
-                )
+                raise has_changed(path, "of another one")
             self._parts[number] = part
         return self._parts[number]
+
+
+def has_changed(path, how):
+    return ValueError(
+        "Expected the store as it was when it was opened. Open it again, or "
+        "build it again, which makes only what is missing. Received: "
+        f"{path!r}, {how}"
+    )

@@ -174,7 +174,8 @@ def check_unique(folder, index, keys, store):
             for one, two in pairs[:MAX_SHOWN].tolist()
         )
         raise ValueError(
-            "Expected each key once. Build the store over records whose "
+            "Expected each key once. If a file is a copy of another, delete it "
+            "and build the store again; else build it over records whose "
             f"`identity` names one. Received: {folder!r} with {len(pairs)} "
             f"keys that are there again, such as {shown}"
         )

@@ -1,6 +1,7 @@
 """From records to super-batches: the dataset that `fit` is given."""
 
 import functools
+import numbers
 
 import numpy as np
 
@@ -194,11 +195,12 @@ class Example:
 
 
 def check_sizes(**sizes):
-    """Raise unless all are at least 1."""
+    """Raise unless all are ints of at least 1."""
     for name, size in sizes.items():
-        if size < 1:
+        if not isinstance(size, numbers.Integral) or size < 1:
             raise ValueError(
-                f"Expected `{name}` to be at least 1. Received: {name}={size}"
+                f"Expected `{name}` to be an int of at least 1. Received: "
+                f"{name}={size!r}"
             )
 
 

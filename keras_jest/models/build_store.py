@@ -16,6 +16,7 @@ from keras_jest.models.part_maker import PartMaker
 from keras_jest.models.store_arguments import check_choices
 from keras_jest.models.store_arguments import check_inputs
 from keras_jest.models.store_arguments import check_unique
+from keras_jest.models.store_arguments import folder_of
 from keras_jest.models.store_job import StoreJob
 from keras_jest.models.store_job import described
 from keras_jest.models.store_job import make_records
@@ -167,7 +168,7 @@ def build_store(
     if tokenizer is not None:
         tokenizer = checked_tokenizer(tokenizer, seen)
     metadata = known_metadata(seen, tokenizer, image_size, part_size, dtype)
-    path = os.path.abspath(path)
+    path = folder_of(path)
     os.makedirs(path, exist_ok=True)
     with only_builder(path) as token:
         job = StoreJob(

@@ -35,7 +35,9 @@ class PartMaker:
         self.job = job
         self.records = make_records(job.records)
         check_records(self.records, job.metadata)
-        self.reference = open_reference(job.reference, job.reference_name)
+        self.reference = open_reference(
+            job.reference, job.reference_name, job.image_size is None
+        )
         self.description = self.describe()
 
     def describe(self):

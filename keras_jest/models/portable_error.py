@@ -2,8 +2,6 @@
 
 import traceback
 
-PORTABLE = (ValueError, OSError, ImportError)
-
 
 def portable_error(error):
     """An error as it can be sent: of a type that every process has.
@@ -11,7 +9,7 @@ def portable_error(error):
     Others may not survive the way, or be of a library that is not there.
     """
     trace = traceback.format_exception(error)
-    if type(error) not in PORTABLE:
+    if type(error).__module__ != "builtins":
         kind = type(error).__name__
         error = RuntimeError(f"The reference failed. Received: {kind}: {error}")
     error = error.with_traceback(None)

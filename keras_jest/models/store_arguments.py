@@ -1,5 +1,8 @@
 """What a user can ask `build_store` for, and what cannot be."""
 
+import numbers
+import os
+
 import numpy as np
 
 from keras_jest.data.identity import key_of
@@ -18,12 +21,28 @@ def check_choices(dtype, executor, num_workers):
             "Expected `dtype` to be 'float16' or 'float32'. Received: "
             f"dtype={dtype!r}"
         )
-    if executor not in EXECUTORS or num_workers < (executor == "ray"):
+    is_int = isinstance(num_workers, numbers.Integral)
+    if executor not in EXECUTORS or not is_int or num_workers < least(executor):
         raise ValueError(
             f"Expected `executor` to be one of {EXECUTORS}, and `num_workers` "
-            "to be 0 or more, with Ray 1 or more. Received: "
-            f"executor={executor!r}, num_workers={num_workers}"
+            "to be an int of 0 or more, with Ray 1 or more. Received: "
+            f"executor={executor!r}, num_workers={num_workers!r}"
         )
+
+
+def least(executor):
+    return 1 if executor == "ray" else 0
+
+
+def folder_of(path):
+    """The absolute path of a folder; raise if something else is there."""
+    path = os.path.abspath(path)
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ValueError(
+            "Expected `path` to be a folder for the store, or a new one. "
+            f"Received: path={path!r}, where there is a file"
+        )
+    return path
 
 
 def check_inputs(tokenizer, image_size):

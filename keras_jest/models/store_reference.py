@@ -10,6 +10,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_jest.data.record_key import key_to_hex
+from keras_jest.data.short_name import short_name
 from keras_jest.losses.pairs import PAIR_KEYS
 from keras_jest.models import backend
 from keras_jest.models.model_inputs import model_inputs
@@ -32,12 +34,13 @@ class StoreReference(NamedTuple):
     digest: object
 
 
-def open_reference(reference, name=None):
+def open_reference(reference, name, reads_records):
     """Load, make or take a reference.
 
     Args:
         reference: as in `build_store`.
         name: str that stands for it in the fingerprint, or `None`.
+        reads_records: bool, whether it is given records as they are.
 
     Returns:
         A `StoreReference`.
@@ -47,6 +50,7 @@ def open_reference(reference, name=None):
     elif is_maker(reference):
         reference = reference()
     if isinstance(reference, keras.Model):
+        check_reads_batches(reference, reads_records)
         run = functools.partial(run_model, reference)
         return StoreReference(run, lambda: name or model_digest(reference))
     check_callable(reference)
@@ -61,6 +65,17 @@ def check_callable(reference):
             "Expected `reference` to be a Keras model, the path of a `.keras` "
             "file, a function of a batch, or one without arguments that makes "
             f"a reference. Received: reference={reference!r}"
+        )
+
+
+def check_reads_batches(model, reads_records):
+    """Raise if a Keras model would be given records, bytes and text."""
+    if reads_records:
+        raise ValueError(
+            "Expected a `tokenizer` and an `image_size`, for a reference that "
+            "is a Keras model: it reads batches. Or wrap it in a function of "
+            f"records. Received: reference={model}, tokenizer=None, "
+            "image_size=None"
         )
 
 
@@ -102,12 +117,32 @@ class InputsOf:
 
 def run_callable(function, batches):
     """Run a function, and bring what it returns to one form."""
-    outputs = [one_form(function(batch), len_of(batch)) for batch in batches]
+    outputs = [one_form(call(function, of), len_of(of)) for of in batches]
     check_alike(outputs)
     return {
         name: np.concatenate([output[name] for output in outputs])
         for name in outputs[0]
     }
+
+
+def call(function, batch):
+    """Call a function; if it fails, say with which records."""
+    try:
+        return function(batch)
+    except Exception as error:
+        names = [repr(name) for name in (name_of(batch, 0), name_of(batch, -1))]
+        error.add_note(
+            f"In the reference, with {len_of(batch)} records from "
+            f"{' to '.join(names)}."
+        )
+        raise
+
+
+def name_of(batch, row):
+    """What a row of a batch is known by."""
+    if isinstance(batch, Mapping):
+        return key_to_hex(batch["key"][row])
+    return short_name(batch[row]["key"])
 
 
 def check_alike(outputs):

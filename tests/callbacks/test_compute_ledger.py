@@ -77,9 +77,22 @@ def test_jest_with_a_reference():
     assert point["flops"] == expected
     logs = {name: values[-1] for name, values in history.history.items()}
     assert logs["flops"] == expected["total"]
-    assert logs["flops_per_step"] == expected["total"] / 6
+    # Of the second epoch, which is half of the run.
+    steps = point["per_step"]
+    half = {name: value / 6 for name, value in expected.items()}
+    assert steps["flops"] == pytest.approx(half)  # Sums of other parts.
+    assert (steps["examples_trained"], steps["examples_scored"]) == (5, 50 / 3)
+    assert logs["flops_per_step"] == steps["flops"]["total"]
+    assert logs["examples_trained_per_step"] == 5
     assert (logs["examples_trained"], logs["examples_scored"]) == (30, 100)
     assert 0 <= point["seconds_waited"] < point["seconds"]
+    before = ledger.record["epochs"][0]
+    spent = point["seconds"] - before["seconds"]
+    # The clock goes on between two looks at it, by less than the end of an
+    # epoch and the begin of the next take.
+    assert 0 < 3 * steps["seconds"] <= spent
+    assert logs["seconds_per_step"] == steps["seconds"]
+    assert 0 <= steps["seconds_waited"] < steps["seconds"]
 
 
 def test_a_slice_at_a_time_costs_the_same():
@@ -256,11 +269,16 @@ def kill():
 
 
 def without_seconds(record):
-    epochs = [
-        {name: of[name] for name in of if not name.startswith("seconds")}
-        for of in record["epochs"]
-    ]
-    return {**record, "epochs": epochs}
+    """Of its epochs, and of what they say of a step."""
+    if isinstance(record, list):
+        return [without_seconds(of) for of in record]
+    if not isinstance(record, dict):
+        return record
+    return {
+        name: without_seconds(of)
+        for name, of in record.items()
+        if not name.startswith("seconds")
+    }
 
 
 def terminate(batch, logs):

@@ -226,6 +226,15 @@ def test_a_part_that_is_replaced_meanwhile_is_named(tmp_path):
         store.take(keys[5:6])
 
 
+def test_a_part_that_is_deleted_meanwhile_is_named(tmp_path):
+    keys, _ = make_store(tmp_path / "x")
+    store = ReferenceStore(tmp_path / "x")
+    (tmp_path / "x" / "part-00001.arrow").unlink()
+    store.take(keys[:1])
+    with pytest.raises(ValueError, match="part-00001.arrow', which is gone"):
+        store.take(keys[5:6])
+
+
 def test_a_bit_that_was_lost_is_found(tmp_path):
     folder = tmp_path / "x"
     make_store(folder)

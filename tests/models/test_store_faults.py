@@ -328,7 +328,10 @@ def test_a_bad_record_is_named(tmp_path):
         ({"executor": "dask"}, "executor='dask'"),
         ({"executor": "ray"}, "with Ray 1 or more.*num_workers=0"),
         ({"num_workers": -1}, "num_workers=-1"),
+        ({"num_workers": 1.5}, "to be an int of 0 or more.*=1.5"),
+        ({"batch_size": 2.0}, "batch_size=2.0"),
         ({"reference": 3}, "Expected `reference`.*reference=3"),
+        ({"reference": make_model}, "is a Keras model: it reads batches"),
         ({"num_workers": 1, "reference": lambda records: 1}, "spawned"),
     ],
 )
@@ -336,6 +339,24 @@ def test_arguments_that_cannot_be(arguments, message, tmp_path):
     arguments = {"reference": never_asked, **arguments}
     with pytest.raises(ValueError, match=message):
         build(tmp_path / "store", **arguments)
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "store").write_text("not a store")
+    with pytest.raises(ValueError, match="Expected `path`.*there is a file"):
+        build(tmp_path / "store", never_asked)
+    assert (tmp_path / "store").read_text() == "not a store"
+
+
+def test_a_function_that_fails_names_its_records(tmp_path):
+    def of_some(records):
+        if records[0]["key"] == "r6":
+            raise KeyError("no such word")
+        return of_records(records)
+
+    with pytest.raises(KeyError, match="no such word") as error:
+        build(tmp_path, of_some)
+    assert "from 'r6' to 'r7'" in error.value.__notes__[0]
 
 
 def test_a_store_of_losses_goes_on_whatever_dtype_was_asked_for(tmp_path):
