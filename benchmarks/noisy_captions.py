@@ -97,7 +97,7 @@ class NoisyCaptions(Experiment):
         """A small model trained on good pairs alone."""
         model = make_model(100 + seed, SCORER_WIDTH, **LOGITS[loss])
         trainer = ActiveCLIP(model, seed=100 + seed)
-        rows, steps = self.data.pools["curated"], self.args.reference_steps
+        rows, steps = self.data.pool("curated"), self.args.reference_steps
         fit(trainer, rows, Arm(1.0, variant=loss), steps, 2e-3)
         return model
 
@@ -107,7 +107,7 @@ class NoisyCaptions(Experiment):
         evaluation = RetrievalEvaluation(self.data.evaluation, (10,), every)
         file = os.path.join(tempfile.mkdtemp(), "picks.parquet")
         log = [SelectionLog(file)] if arm.policy else []
-        rows, watchers = self.data.pools["noisy"], [evaluation, *log]
+        rows, watchers = self.data.pool("noisy"), [evaluation, *log]
         model = self.make(arm, seed)
         logs = fit(model, rows, arm, steps, learning_rate, watchers)
         return {

@@ -110,16 +110,15 @@ class Data:
             curated = [curated[row] for row in order]
             test, curated = curated[:NUM_TUNING], curated[NUM_TUNING:]
         self.evaluation = self.arrays(test)
-        self.pools = {
-            "noisy": self.arrays(pool),
-            "clean": self.reworded(train, len(pool)),
-            "curated": self.reworded(curated, len(pool)),
+        makers = {
+            "noisy": lambda: self.arrays(pool),
+            "clean": lambda: self.reworded(train, len(pool)),
+            "curated": lambda: self.reworded(curated, len(pool)),
         }
+        self.pool = functools.cache(lambda name: makers[name]())
         self.kinds = {
             key_to_hex(key): record["json"]["source"]
-            for key, record in zip(
-                self.pools["noisy"]["key"], pool, strict=True
-            )
+            for key, record in zip(self.pool("noisy")["key"], pool, strict=True)
         }
 
     def arrays(self, records):
@@ -279,18 +278,18 @@ class Experiment:
         if kind == "bad":
             steps = self.args.steps // 4
         model = make_model(seed=100)
-        train(model, self.data.pools[pool], steps, 2e-3, seed=100)
+        train(model, self.data.pool(pool), steps, 2e-3, seed=100)
         return model
 
     def make_pairs(self, kind, pool):
         return precompute(
-            self.reference(kind), self.data.pools[pool], 128, "float32", 0
+            self.reference(kind), self.data.pool(pool), 128, "float32", 0
         )
 
     def run(self, name, seed, learning_rate):
         arm = ARMS[name]
         steps = round(self.args.steps * arm.steps)
-        arrays, reference, log = dict(self.data.pools[arm.pool]), None, None
+        arrays, reference, log = dict(self.data.pool(arm.pool)), None, None
         scores = arm.policy not in (None, UniformSelection)
         path = os.path.join(tempfile.mkdtemp(), "picks.parquet")
         if scores:

@@ -63,6 +63,7 @@ def compile(
         first_step,
         last_step,
         scoring_batch_size,
+        kwargs.get("jit_compile", "auto"),
     )
     policy, scores_by = settings.selection, score_loss or loss
     check_policy(policy, self, scores_by, settings.is_scheduled)

@@ -102,6 +102,7 @@ def compile_config(model):
         "first_step": model.settings.first_step,
         "last_step": model.settings.last_step,
         "scoring_batch_size": model.settings.scoring_batch_size,
+        "jit_compile": model.settings.jit_compile,
     }
     # Keras wraps it where losses are scaled.
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)

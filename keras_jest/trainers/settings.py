@@ -9,7 +9,10 @@ NEVER = 2**31 - 1
 
 
 class Settings(NamedTuple):
-    """The arguments of `SelectingModel.compile` that are about selection.
+    """The arguments of `SelectingModel.compile` that Keras does not keep.
+
+    Of `jit_compile="auto"` it keeps what that meant on one backend, so that a
+    file of torch would run without XLA wherever it is loaded.
 
     Args:
         selection: policy or `None`.
@@ -17,6 +20,7 @@ class Settings(NamedTuple):
         first_step: int, the first step in which rows are selected by score.
         last_step: int, the step before which that ends, or `None`.
         scoring_batch_size: int or `None`, the rows scored at a time.
+        jit_compile: bool or `"auto"`.
     """
 
     selection: object = None
@@ -24,6 +28,7 @@ class Settings(NamedTuple):
     first_step: int = 0
     last_step: int | None = None
     scoring_batch_size: int | None = None
+    jit_compile: bool | str = "auto"
 
     @property
     def is_scheduled(self):

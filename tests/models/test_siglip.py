@@ -167,6 +167,7 @@ def test_defaults_follow_the_width(on_paper):
     assert (tower.num_heads, tower.mlp_dim) == (1, 128)
 
 
+@pytest.mark.once
 def test_weight_decay_on_kernels_only():
     """What the docstring says: `exclude_from_weight_decay` by name."""
     model = SigLIP(**CONFIG)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from on_backend import started_soon
 from small_models import Recorder
 from small_models import assert_same_weights
 from small_models import fit
@@ -140,11 +141,12 @@ def test_rows_are_picked_by_coarse_losses(make, score_delay):
     learner, reference = make()
     pool = make_pool()
     policy = JointSelection(0.5, num_chunks=2, gain=float("inf"))
-    losses = [
-        SIGMOID.given(pairs)
-        for pairs in (seen_coarsely(learner, pool), reference(pool))
-    ]
-    expected = to_numpy(policy.select(*losses, seed=0))
+
+    def best_rows():
+        seen = seen_coarsely(learner, pool), reference(pool)
+        return policy.select(*map(SIGMOID.given, seen), seed=0)
+
+    expected = to_numpy(started_soon(best_rows)())
     model = make_model(
         learner,
         reference,

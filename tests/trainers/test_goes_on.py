@@ -152,6 +152,8 @@ def test_a_file_of_version_0_1_0(tmp_path):
     assert len(moments) == 2 * len(model.trainable_variables)
     assert sum(np.abs(to_numpy(v)).sum() for v in moments) > 0
     model.optimizer.learning_rate = 0.01
+    # Such files say that it was not compiled on torch.
+    model.jit_compile = keras.backend.backend() == "jax"
     model.fit(pictures(), batch_size=6, verbose=0)
     assert int(model.optimizer.iterations) == 5
 

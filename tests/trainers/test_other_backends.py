@@ -29,6 +29,7 @@ from small_models import Recorder, fit, make_pool, weights_of
 
 path, output = sys.argv[1:]
 model = keras.saving.load_model(path)
+assert model.jit_compile or keras.backend.backend() != "jax"
 recorder = Recorder(model)
 fit(model, make_pool(60, first=100))
 weights = [weight.tolist() for weight in weights_of(model)]

@@ -80,6 +80,8 @@ def test_configs():
     assert again.settings.scoring_batch_size == 13
     assert again.steps_per_execution == 3
     assert again.run_eagerly
+    # Not what it meant here: a file of torch is compiled elsewhere.
+    assert again.get_compile_config()["jit_compile"] == "auto"
     assert not again.reference.trainable
 
 
