@@ -43,8 +43,8 @@ class ConceptBalance(keras.layers.Layer):
     and to `compile` as `selection`. Counts are int32, exact up to 2**31 rows
     of a concept, and saved with the model. Under
     `keras.distribution.DataParallel` on JAX they are of all devices. Under
-    `tf.distribute` every replica would need counts of its own, which no file
-    could hold: it is refused.
+    `tf.distribute` every replica selects from its own part and counts what it
+    trained on itself; a file keeps the counts of the first.
 
     A super-batch needs a column `"concepts"`, int32 of shape `(n, k)`: up to
     `k` concepts a row, the rest -1; or `(n,)`, one a row, or -1. A concept
@@ -164,8 +164,8 @@ class ConceptBalance(keras.layers.Layer):
     def check_steps(self):
         """Raise if concepts were out of range since this was asked last."""
         num_outside = int(ops.convert_to_numpy(self.num_outside))
-        self.num_outside.assign(0)
         if num_outside:
+            self.num_outside.assign(0)
             raise ValueError(
                 f"Concepts must be from 0 to {self.num_concepts - 1}, or -1 "
                 f"for none. Received: {num_outside} others in steps that were "
