@@ -144,30 +144,53 @@ def counts_of(model):
 
 def counted_by_hand(picks, pool):
     counts = np.zeros(7, int)
-    for rows, concepts in zip(picks, np.split(pool["concepts"], 2)):
+    batches = np.split(pool["concepts"], 2)
+    for rows, concepts in zip(picks, batches, strict=True):
         for row in rows:
             for concept in set(concepts[row].tolist()) - {-1}:
                 counts[concept] += 1
     return counts.tolist()
 
 
-def test_nothing_is_scored_and_columns_feed_no_model():
-    """The towers take two inputs in a structure that has no third."""
+def test_nothing_is_scored():
     layers = Counted(), Counted()
     learner = make_dual_encoder(0.0, [layers[0]])
     model = balanced(learner, reference=make_dual_encoder(1.0, [layers[1]]))
     for layer in layers:
         layer.reset()
-    ledger, pool = ComputeLedger(verbose=0), shown()
-    recorder = Recorder(model)
-    fit(model, pool, callbacks=[ledger])
+    pool, recorder = shown(), Recorder(model)
+    fit(model, pool)
     # One training pass of each of two steps.
     assert [layer.count() for layer in layers] == [2, 0]
+    assert counts_of(model) == counted_by_hand(recorder.picks, pool)
+    ledger = ComputeLedger(verbose=0)
+    fit(model, pool, callbacks=[ledger])
     last = ledger.record["epochs"][-1]
     assert (last["examples_trained"], last["examples_scored"]) == (10, 0)
-    flops = last["flops"]
-    assert flops["learner training"] == flops["total"] > 0
-    assert counts_of(model) == counted_by_hand(recorder.picks, pool)
+    assert last["flops"]["learner training"] == last["flops"]["total"] > 0
+
+
+@pytest.mark.once
+def test_columns_feed_no_model():
+    """Keras itself would feed `concepts`, the first of a dict, to `images`."""
+    image = keras.Input((6,), name="images")
+    seen = []
+
+    class Seen(keras.layers.Layer):
+        def call(self, inputs):
+            seen.append(tuple(inputs.shape[1:]))
+            return inputs
+
+    outputs = keras.layers.Dense(3)(Seen()(image))
+    policy = ConceptBalance(7, sub_batch_size=5)
+    model = JESTModel(keras.Model({"images": image}, outputs), policy=policy)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss=loss, selection=policy)
+    pool = {name: shown()[name] for name in ("concepts", "images")}
+    _, y, _ = make_labelled()
+    model.fit(pool, y, batch_size=20, verbose=0)
+    model.evaluate(pool, y, verbose=0)
+    assert set(seen) == {(6,)}
 
 
 def test_a_file_goes_on_with_equal_picks(tmp_path):
