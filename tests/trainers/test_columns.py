@@ -29,7 +29,7 @@ class Largest(SelectionPolicy):
     def select(self, learner, reference, seed, size, bonus):
         assert size.shape == (20,) and bonus.shape == (20, 2)
         size = keras.ops.add(size, keras.ops.sum(bonus, axis=1))
-        num_kept = self.num_kept(len(learner.values))
+        num_kept = self.num_kept(learner.values.shape[0])
         return keras.ops.argsort(-size)[:num_kept]
 
 
