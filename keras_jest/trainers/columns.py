@@ -11,7 +11,11 @@ def columns_of(policy, x):
     Args:
         policy: a policy, or `None`.
         x: the inputs of `n` examples.
+
+    Raises:
+        ValueError: if the inputs lack a column.
     """
+    check_presence(policy, x)
     return {name: x[name] for name in named_by(policy)}
 
 
@@ -42,7 +46,7 @@ def check_names(policy):
 
 
 def check_presence(policy, x):
-    """Raise, before the first step, if a batch lacks what a policy reads."""
+    """Raise if a batch lacks what a policy reads."""
     names = named_by(policy)
     if names and not isinstance(x, dict):
         raise ValueError(
@@ -66,8 +70,8 @@ def check_first_columns(policy, x):
         policy: a policy, or `None`.
         x: the inputs of the batch.
     """
-    check_presence(policy, x)
-    columns = {name: on_host(of) for name, of in columns_of(policy, x).items()}
+    columns = columns_of(policy, x)
+    columns = {name: on_host(of) for name, of in columns.items()}
     getattr(policy, "check_columns", ignore)(**columns)
 
 

@@ -14,6 +14,7 @@ from small_models import make_pool
 from small_models import weights_of
 
 from keras_jest import ConceptBalance
+from keras_jest import FlexiJEST
 from keras_jest import JESTModel
 from keras_jest import SelectionPolicy
 from keras_jest.callbacks import ComputeLedger
@@ -122,6 +123,26 @@ def test_names_that_are_refused(columns, message):
         make_model(selection=policy)
     with pytest.raises(ValueError, match=message):
         fit(make_model(), sized(), selection=policy)
+
+
+class LargestOfHard(Largest):
+    needs = ("learner",)
+
+
+@pytest.mark.once
+def test_scores_are_compared_with_columns():
+    images = keras.Input((None, None, 3), name="images")
+    outputs = keras.layers.GlobalAveragePooling2D()(images)
+    learner = keras.Model({"images": images}, keras.layers.Dense(3)(outputs))
+    model = FlexiJEST(learner, coarse_size=2)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss=loss, selection=LargestOfHard())
+    pool = sized(20) | {"images": np.ones((20, 4, 4, 3), "float32")}
+    agreement = model.compare_scores((pool, np.arange(20) % 3))
+    assert agreement["equal_picks"] == 1
+    del pool["size"]
+    with pytest.raises(ValueError, match="lacks"):
+        model.compare_scores((pool, np.arange(20) % 3))
 
 
 # Concept balance, which has a memory, in runs.
