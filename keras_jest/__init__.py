@@ -8,6 +8,7 @@ from keras_jest import layers
 from keras_jest import losses
 from keras_jest import models
 from keras_jest import selection
+from keras_jest.selection.concept_balance import ConceptBalance
 from keras_jest.selection.independent_selection import IndependentSelection
 from keras_jest.selection.joint_selection import JointSelection
 from keras_jest.selection.selection_policy import SelectionPolicy

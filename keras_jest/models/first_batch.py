@@ -9,14 +9,14 @@ from keras_jest.models.expected_units import check_units
 TASKS = ("train", "test", "predict")
 
 
-def only_itself(model, task):
-    """The models that see a batch of a model that holds no other."""
+def check_itself(model, x, task):
+    """Check what a batch is for a model that holds no other."""
     del task
-    return {f"model '{model.name}'": model}
+    check_units(model, x, f"model '{model.name}'")
 
 
-def checks_first_batch(models_that_look=only_itself):
-    """Let a class of models check the units of what it is given.
+def checks_first_batch(check=check_itself):
+    """Let a class of models check what it is given.
 
     The first batch of each `fit`, `evaluate` and `predict` is checked, and
     that of each call of `train_on_batch` and the like, when Keras hands it
@@ -24,9 +24,9 @@ def checks_first_batch(models_that_look=only_itself):
     dataset, and nothing of it is lost.
 
     Args:
-        models_that_look: function of the model and what it does, `"train"`,
-            `"test"` or `"predict"`, to a dict of the models that will see
-            the batch, by what they are called in an error.
+        check: function of the model, the inputs of a batch and what is done
+            with them, `"train"`, `"test"` or `"predict"`. It raises a
+            `ValueError` if they do not fit.
 
     Returns:
         A decorator of a subclass of `keras.Model`.
@@ -35,14 +35,14 @@ def checks_first_batch(models_that_look=only_itself):
     def decorate(cls):
         for task in TASKS:
             name = f"make_{task}_function"
-            make = checking_make(getattr(cls, name), task, models_that_look)
+            make = checking_make(getattr(cls, name), task, check)
             setattr(cls, name, make)
         return cls
 
     return decorate
 
 
-def checking_make(keras_make, task, models_that_look):
+def checking_make(keras_make, task, check):
     """Keras' `make_train_function` or the like, for a function that checks."""
     name = f"{task}_function"
 
@@ -50,7 +50,7 @@ def checking_make(keras_make, task, models_that_look):
         keras_make(self, force)
         function = getattr(self, name)
         if not isinstance(function, ChecksFirstBatch):
-            function = ChecksFirstBatch(self, function, task, models_that_look)
+            function = ChecksFirstBatch(self, function, task, check)
             setattr(self, name, function)
         function.is_next_first = True
         return function
@@ -62,26 +62,23 @@ def checking_make(keras_make, task, models_that_look):
 class ChecksFirstBatch:
     """Runs steps as a function of Keras does, and looks at the first batch."""
 
-    def __init__(self, model, function, task, models_that_look):
+    def __init__(self, model, function, task, check):
         self.model, self.task = model, task
         self.function = function
-        self.models_that_look = models_that_look
+        self.check = check
         self.is_next_first = True
 
     def __call__(self, *arguments):
         if self.is_next_first:
             batch, arguments = backend.first_batch(self.model, arguments)
             try:
-                self.check(batch)
+                self.look_at(batch)
             except ValueError:
                 backend.hand_back(self.model, arguments)
                 raise
             self.is_next_first = False
         return self.function(*arguments)
 
-    def check(self, batch):
+    def look_at(self, batch):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
-        x, _ = without_position(x)
-        models = self.models_that_look(self.model, self.task)
-        for role, model in models.items():
-            check_units(model, x, role)
+        self.check(self.model, without_position(x)[0], self.task)

@@ -1,5 +1,6 @@
 """Policies, scores and seeded draws: losses in, picks out."""
 
+from keras_jest.selection.concept_balance import ConceptBalance
 from keras_jest.selection.independent_selection import IndependentSelection
 from keras_jest.selection.joint_selection import JointSelection
 from keras_jest.selection.scores import easy_reference

@@ -12,10 +12,19 @@ from keras_jest.selection import scores
 class SelectionPolicy:
     """Decides which rows of a super-batch are trained on.
 
-    A policy sees losses, and neither models nor data. To write one, subclass
-    this and define `select` with `keras.ops`; to keep a memory between
-    steps, write a `keras.layers.Layer` with `num_kept`, `select` and `needs`,
-    and give it to the constructor of `JESTModel`.
+    A policy sees losses, and no models. To write one, subclass this and
+    define `select` with `keras.ops`; to keep a memory between steps, write a
+    `keras.layers.Layer` with `num_kept`, `select` and `needs`, and give it to
+    the constructor of `JESTModel`.
+
+    Of the data it sees the columns that it names: with `columns =
+    ("concepts",)` batches must be dicts that hold `"concepts"`, and `select`
+    gets it by that name. The `"key"` of a row is not to be had. A layer has
+    the same attribute, and both may have two methods more:
+    `check_columns(**columns)` is given the columns of the first batch of a
+    run, as NumPy arrays, before the first step, and `check_steps()` is
+    called when steps have been made, at the latest at the end of an epoch;
+    either raises a `ValueError` if it does not like what it has seen.
 
     Args:
         filter_ratio: float in [0, 1), the share of the super-batch that is
@@ -39,10 +48,12 @@ class SelectionPolicy:
     class FirstRows(SelectionPolicy):
         needs = ()
 
-        def select(self, learner, reference, seed):
+        def select(self, learner, reference, seed, **columns):
             return ops.arange(self.num_kept(learner.values.shape[0]))
     ```
     """
+
+    columns = ()
 
     def __init__(
         self,
@@ -86,7 +97,7 @@ class SelectionPolicy:
         kept = round(num_rows * (1 - self.filter_ratio))
         return min(num_rows, max(1, kept))
 
-    def select(self, learner, reference, seed):
+    def select(self, learner, reference, seed, **columns):
         """Pick rows of one super-batch.
 
         Args:
@@ -94,6 +105,8 @@ class SelectionPolicy:
             reference: `LossGivenSet` of the reference, `n` values. Of a
                 model that `needs` does not name, all values are zero.
             seed: int32 scalar tensor, another one for each step.
+            **columns: tensors of `n` rows, those that `columns` names. Where
+                it names none, leave this argument out.
 
         Returns:
             int32 tensor of shape `(num_kept(n),)`, distinct row numbers.

@@ -8,6 +8,7 @@ import keras
 from keras_jest.models.precomputed_losses import PrecomputedLosses
 from keras_jest.selection.joint_selection import JointSelection
 from keras_jest.selection.selection_policy import is_count
+from keras_jest.trainers.columns import check_names
 
 
 def check_constructor(models, train_reference, seed, score_delay):
@@ -168,6 +169,7 @@ def check_policy(policy, model, loss, is_scheduled):
     """Raise unless a policy can run on a model with what it has."""
     if policy is None:
         return
+    check_names(policy)
     is_stored = isinstance(model.reference, PrecomputedLosses)
     if (
         is_stored

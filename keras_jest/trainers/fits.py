@@ -13,6 +13,7 @@ from keras_jest.data.position import is_grain
 from keras_jest.data.position import positioned
 from keras_jest.data.replay import Replay
 from keras_jest.selection import policies
+from keras_jest.trainers.columns import check_steps
 from keras_jest.trainers.compile_checks import check_policy
 from keras_jest.trainers.compile_checks import check_store
 from keras_jest.trainers.data_loaders import in_recorded_order
@@ -42,7 +43,8 @@ def fit(self, x=None, *args, selection="compiled", **kwargs):
     Raises:
         ValueError: if the policy needs a reference and there is none,
             the first super-batch has fewer rows than the policy keeps,
-            the batches lack an input of a model, or too few rows of a
+            the batches lack an input of a model or a column that the policy
+            reads, or too few rows of a
             super-batch are finite.
     """
     if "validation_data" in kwargs:
@@ -62,6 +64,7 @@ def fit(self, x=None, *args, selection="compiled", **kwargs):
         if isinstance(x, Replay):
             kwargs = in_recorded_order(x, self.selection, kwargs)
         history = fit_of(self, with_tuples(x), *args, **kwargs)
+        check_steps(self.selection)
     self.selection_metrics.check(num_classes(self))
     return history
 

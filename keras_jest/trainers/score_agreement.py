@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_jest.evaluation.rank_agreement import rank_agreement
 from keras_jest.selection.draws import fold_in
+from keras_jest.trainers.columns import columns_of
 from keras_jest.trainers.looks import as_it_is
 from keras_jest.trainers.scorers import no_losses
 from keras_jest.trainers.scorers import scorers_of
@@ -40,7 +41,7 @@ class ScoreAgreement:
             self._losses("learner", of, x, y)
             for of in (self._coarse, self._fine)
         ]
-        picks = [self._picks(learner, reference) for learner in learners]
+        picks = [self._picks(learner, reference, x) for learner in learners]
         scores = [
             ops.convert_to_numpy(learner.values - reference.values)
             for learner in learners
@@ -58,16 +59,21 @@ class ScoreAgreement:
         look = functools.partial(looking.predict, batch_size=size, verbose=0)
         return scorers_of(model)[name]._replace(look=look)(x, y)
 
-    def _picks(self, learner, reference):
+    def _picks(self, learner, reference, x):
         policy, draws = (
             self.model.selection,
             ops.cast(self.model.draws, "int32"),
         )
         seed = fold_in(ops.convert_to_tensor(self.model.seed, "int32"), draws)
+        columns = {
+            name: ops.convert_to_tensor(of)
+            for name, of in columns_of(policy, x).items()
+        }
         memory = getattr(policy, "variables", [])
         # What a policy remembers is not of this batch.
         with keras.StatelessScope([(of, of.value) for of in memory]):
-            return ops.convert_to_numpy(policy.select(learner, reference, seed))
+            picks = policy.select(learner, reference, seed, **columns)
+            return ops.convert_to_numpy(picks)
 
 
 class Looking(keras.Model):

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_jest.selection.draws import fold_in
 from keras_jest.selection.uniform_selection import UniformSelection
+from keras_jest.trainers.columns import columns_of
 from keras_jest.trainers.device_layout import check_sizes
 from keras_jest.trainers.device_layout import gather
 from keras_jest.trainers.finite_picks import replace_nonfinite
@@ -63,7 +64,8 @@ def pick_rows(model, x, y, num_rows):
 
     def by_score():
         learner, reference = score(model, x, y)
-        picks = model.selection.select(learner, reference, seed)
+        columns = columns_of(model.selection, x)
+        picks = model.selection.select(learner, reference, seed, **columns)
         check_picks(model.selection, picks, num_rows)
         scores = learner.values - reference.values
         drawn_by = scores

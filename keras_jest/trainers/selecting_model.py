@@ -13,14 +13,15 @@ from keras_jest.trainers import backend
 from keras_jest.trainers import compiling
 from keras_jest.trainers import fits
 from keras_jest.trainers import model_config
+from keras_jest.trainers.columns import check_steps
 from keras_jest.trainers.compile_checks import check_constructor
 from keras_jest.trainers.compile_checks import check_super_batch_size
 from keras_jest.trainers.data_loaders import with_tuples
 from keras_jest.trainers.device_layout import explained_sizes
+from keras_jest.trainers.first_look import first_look
 from keras_jest.trainers.holding import holding
 from keras_jest.trainers.labels import num_classes
 from keras_jest.trainers.looks import as_it_is
-from keras_jest.trainers.models_that_look import models_that_look
 from keras_jest.trainers.passes import passes_of
 from keras_jest.trainers.previous_weights import PreviousWeights
 from keras_jest.trainers.roles import Roles
@@ -33,7 +34,7 @@ from keras_jest.trainers.trained_beside import loss_of
 from keras_jest.trainers.trained_beside import with_losses_beside
 
 
-@checks_first_batch(models_that_look)
+@checks_first_batch(first_look)
 class SelectingModel(keras.Model):
     """Runs a policy on each super-batch and trains on what it keeps.
 
@@ -119,6 +120,7 @@ class SelectingModel(keras.Model):
     def reset_metrics(self):
         # An epoch that begins or an evaluation would hide them.
         self.selection_metrics.check(num_classes(self))
+        check_steps(self.selection)
         super().reset_metrics()
 
     def train_on_batch(self, *args, **kwargs):
@@ -126,6 +128,7 @@ class SelectingModel(keras.Model):
         with explained_sizes():
             logs = super().train_on_batch(*args, **kwargs)
         self.selection_metrics.check(num_classes(self))
+        check_steps(self.selection)
         return logs
 
     @property

@@ -1,4 +1,21 @@
-"""Which parts of a model see the batches that it is given."""
+"""What must fit the first batch of a run: models, and a policy."""
+
+from keras_jest.models.expected_units import check_units
+from keras_jest.trainers.columns import check_first_columns
+
+
+def first_look(model, x, task):
+    """Raise if a batch is not what a model, or its policy, can work with.
+
+    Args:
+        model: a `SelectingModel`.
+        x: the inputs of the batch.
+        task: `"train"`, `"test"` or `"predict"`.
+    """
+    for role, of in models_that_look(model, task).items():
+        check_units(of, x, role)
+    if task == "train":
+        check_first_columns(model.selection, x)
 
 
 def models_that_look(model, task):
