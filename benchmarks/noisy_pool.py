@@ -360,8 +360,15 @@ def print_table(results):
         )
 
 
-def parse(description, arms, **defaults):
-    """The arguments of the benchmarks on the noisy pool."""
+def parse(description, arms, more=(), **defaults):
+    """The arguments of the benchmarks on pools of drawings.
+
+    Args:
+        description: str.
+        arms: iterable of str.
+        more: dict of further numbers, by their names, with their defaults.
+        **defaults: other defaults.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=pathlib.Path, default="../shared/data")
     parser.add_argument("--arms", nargs="+", default=list(arms))
@@ -375,6 +382,8 @@ def parse(description, arms, **defaults):
         help="look at the tuning rows, with all learning rates",
     )
     parser.add_argument("--json", type=pathlib.Path, help="results, kept")
+    for name, value in dict(more).items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
     parser.set_defaults(**defaults)
     return parser.parse_args()
 

@@ -116,3 +116,21 @@ def test_noisy_labels(tmp_path):
     assert equal["steps"] == round(10 * terms["total"])
     assert len(learnability["quality"]) == 5
     assert 0.5 < learnability["clean"] < 0.7
+
+
+def test_heavy_tailed_pool(tmp_path):
+    settings = (
+        "--seeds 0 --steps 8 --reference-steps 2 --num-pairs 1000 "
+        "--arms 'uniform, T/4' 'uniform, 4T' 'joint 0.8' 'Flexi-JEST 0.8'"
+    )
+    file = tmp_path / "pool.json"
+    short, long, joint, flexi = run("heavy_tailed_pool.py", settings, file)
+    assert [row["steps"] for row in (short, long, joint)] == [2, 32, 8]
+    assert long["flops"]["total"] == pytest.approx(16 * short["flops"]["total"])
+    assert (joint["trained"], joint["scored"]) == (8 * 128, 8 * 640)
+    scoring = [row["flops"]["online scoring"] for row in (joint, flexi)]
+    # A quarter of the pixels, and all of the text.
+    assert 0.25 < scoring[1] / scoring[0] < 0.5
+    assert flexi["flops"]["reference training"] > 0
+    assert len(joint["picked"]["rare"]) == 10
+    assert joint["picked"]["repeated"][0] < 0.9

@@ -1,5 +1,6 @@
 """A noisy pool, as one that was collected from the web, of known kinds."""
 
+import functools
 import random
 
 import numpy as np
@@ -62,7 +63,9 @@ VAGUE = (
 
 
 @keras_jest_export("keras_jest.datasets.pictograms.web_pool")
-def web_pool(train, clean_share=0.3, num_pairs=20_000, seed=0):
+def web_pool(
+    train, clean_share=0.3, num_pairs=20_000, seed=0, concept_exponent=0.0
+):
     """Make a noisy pool of image-text pairs from the train split.
 
     What a selection has to cope with on the web, in known shares. Of what is
@@ -78,13 +81,18 @@ def web_pool(train, clean_share=0.3, num_pairs=20_000, seed=0):
     - `blank`: an empty picture with the caption of a drawing.
 
     Four of five drawings are turned, zoomed, moved or tinted a little. All
-    rows of the split are used about equally often.
+    rows of the split are used about equally often; or, as on the web, some
+    concepts are everywhere and most are rare.
 
     Args:
         train: The train split of `load_data`, or rows of it.
         clean_share: float in [0, 1]. Share of clean pairs.
         num_pairs: int. Pairs in the pool.
         seed: int. The same seed gives the same pool.
+        concept_exponent: float. 0 uses all rows equally often. Above, the
+            n-th of the concepts, in a random order, is drawn in proportion
+            to `n ** -concept_exponent` (1 is Zipf's law), by pictures and by
+            mismatched captions, and each of its drawings as often.
 
     Returns:
         A dict of arrays with a row per pair, in random order:
@@ -98,10 +106,13 @@ def web_pool(train, clean_share=0.3, num_pairs=20_000, seed=0):
         - `"row"`, `"caption_row"`: `(num_pairs,)`, int32. The row of `train`
           that the picture shows and the one that the caption tells of; -1
           for none.
+        - `"concept"`: `(num_pairs,)`, int32. What the picture shows: the
+          number of its name among all names of `train` in their order; -1
+          for none. As good a tag as the best tagger of pictures would give.
 
     Raises:
-        ValueError: `clean_share` or `num_pairs` is out of range, or `train`
-            has a single subgroup where captions are to be mismatched.
+        ValueError: `clean_share`, `num_pairs` or `concept_exponent` is out
+            of range, or `train` has a single subgroup where captions are to be mismatched.
 
     Example:
 
@@ -113,21 +124,24 @@ def web_pool(train, clean_share=0.3, num_pairs=20_000, seed=0):
     (pool["source"] == "clean").sum()  # 50
     ```
     """
-    check_arguments(train, clean_share, num_pairs)
+    check_arguments(train, clean_share, num_pairs, concept_exponent)
     generator = np.random.default_rng(seed)
     source = draw_kinds(clean_share, num_pairs, generator)
-    row, caption_row = draw_rows(train, source, generator)
+    row, caption_row = draw_rows(train, source, concept_exponent, generator)
+    is_blank = source == "blank"
+    _, concepts = np.unique(train["names"], return_inverse=True)
     return {
         "images": make_images(train["images"], row, source, generator),
         "captions": make_captions(train, caption_row, row, source, seed),
         "key": np.array([record_key(f"{i:06d}") for i in range(num_pairs)]),
         "source": source,
-        "row": np.where(source == "blank", -1, row).astype("int32"),
+        "row": np.where(is_blank, -1, row).astype("int32"),
         "caption_row": caption_row.astype("int32"),
+        "concept": np.where(is_blank, -1, concepts[row]).astype("int32"),
     }
 
 
-def check_arguments(train, clean_share, num_pairs):
+def check_arguments(train, clean_share, num_pairs, concept_exponent):
     if not 0 <= clean_share <= 1:
         raise ValueError(
             "Expected `clean_share` to be in [0, 1]. "
@@ -137,6 +151,11 @@ def check_arguments(train, clean_share, num_pairs):
         raise ValueError(
             "Expected `num_pairs` to be 1 or more. "
             f"Received: num_pairs={num_pairs}"
+        )
+    if not 0 <= concept_exponent < float("inf"):
+        raise ValueError(
+            "Expected `concept_exponent` to be 0 or more, and finite. "
+            f"Received: concept_exponent={concept_exponent}"
         )
     if clean_share < 1 and len(set(train["subgroups"])) < 2:
         raise ValueError(
@@ -158,13 +177,9 @@ def draw_kinds(clean_share, num_pairs, generator):
     return generator.permutation(kinds)
 
 
-def draw_rows(train, source, generator):
+def draw_rows(train, source, concept_exponent, generator):
     """The row that each picture shows and the one that its caption names."""
-    num_rows, num_pairs = len(train["names"]), len(source)
-    rounds = -(-num_pairs // num_rows)
-    row = np.concatenate(
-        [generator.permutation(num_rows) for _ in range(rounds)]
-    )[:num_pairs]
+    row, draw = pictured_rows(train, len(source), concept_exponent, generator)
     is_duplicate = source == "near_duplicate"
     repeated = generator.permutation(recolourable(train))[:NUM_REPEATED]
     row[is_duplicate] = generator.choice(repeated, is_duplicate.sum())
@@ -172,12 +187,33 @@ def draw_rows(train, source, generator):
     caption_row = row.copy()
     is_alike = source == "mismatched"  # still to be given another subgroup
     while is_alike.any():
-        caption_row[is_alike] = generator.integers(
-            num_rows, size=is_alike.sum()
-        )
+        caption_row[is_alike] = draw(size=is_alike.sum())
         is_alike &= train["subgroups"][row] == train["subgroups"][caption_row]
     caption_row[np.isin(source, ["boilerplate", "vague"])] = -1
     return row, caption_row
+
+
+def pictured_rows(train, num_pairs, concept_exponent, generator):
+    """A row for each picture, and a function that draws more by one law."""
+    num_rows = len(train["names"])
+    if concept_exponent:
+        shares = row_shares(train["names"], concept_exponent, generator)
+        draw = functools.partial(generator.choice, num_rows, p=shares)
+        return draw(size=num_pairs), draw
+    rounds = -(-num_pairs // num_rows)
+    row = [generator.permutation(num_rows) for _ in range(rounds)]
+    draw = functools.partial(generator.integers, num_rows)
+    return np.concatenate(row)[:num_pairs], draw
+
+
+def row_shares(names, concept_exponent, generator):
+    """How often each row is drawn, the rows of a concept equally often."""
+    _, concepts, counts = np.unique(
+        names, return_inverse=True, return_counts=True
+    )
+    ranks = 1.0 + generator.permutation(len(counts))
+    shares = (ranks**-concept_exponent / counts)[concepts]
+    return shares / shares.sum()
 
 
 def recolourable(train):

@@ -174,6 +174,46 @@ def test_rows_are_used_about_equally(train):
     assert set(counts) == {2, 3}
 
 
+def test_concepts_by_a_law(train):
+    """Zipf's: the counts of concepts against their shares, by rank."""
+    small = {**train, "images": train["images"][:, :1, :1]}
+    pool = pictograms.web_pool(
+        small, 0.5, num_pairs=20_000, seed=3, concept_exponent=1.0
+    )
+    names = np.unique(train["names"])
+    is_picture = np.isin(pool["source"], ["clean", "mismatched", "boilerplate"])
+    shown = pool["concept"][is_picture]
+    assert np.array_equal(
+        names[shown], train["names"][pool["row"][is_picture]]
+    )
+    assert set(pool["concept"][pool["source"] == "blank"]) == {-1}
+    expected = 1 / np.arange(1, len(names) + 1)
+    expected *= len(shown) / expected.sum()
+    counts = np.sort(np.bincount(shown, minlength=len(names)))[::-1]
+    # The ten largest expected counts are above 180: five deviations of a
+    # count are below 5 / sqrt(180), some 38 % of it.
+    assert np.allclose(counts[:10], expected[:10], rtol=0.38)
+    # Half of all pictures show the first 40 or so of 1,900 concepts.
+    half = np.searchsorted(np.cumsum(counts), len(shown) / 2)
+    assert half == pytest.approx(
+        np.searchsorted(np.cumsum(expected), len(shown) / 2), rel=0.25
+    )
+    # Mismatched captions follow it, too, and no drawing of the first is rare.
+    told = pool["caption_row"][pool["source"] == "mismatched"]
+    first = np.argmax(np.bincount(shown))
+    is_told = train["names"][told] == names[first]
+    assert is_told.mean() == pytest.approx(expected[0] / len(shown), rel=0.3)
+    rows = np.bincount(pool["row"][is_picture], minlength=len(small["names"]))
+    of_first = rows[train["names"] == names[first]]
+    assert of_first.min() > of_first.max() / 2
+
+
+@pytest.mark.parametrize("exponent", [-1.0, float("inf"), float("nan")])
+def test_a_bad_exponent_is_told(train, exponent):
+    with pytest.raises(ValueError, match="Received: concept_exponent="):
+        pictograms.web_pool(train, 0.5, 10, concept_exponent=exponent)
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_a_bad_share_is_told(train, share):
     with pytest.raises(ValueError, match="Received: clean_share="):
