@@ -18,12 +18,14 @@ has not seen (`--tune`); the test vendor is looked at once, without.
 """
 
 import functools
+import itertools
 import os
 import tempfile
 from typing import NamedTuple
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+import keras
 import numpy as np
 import pyarrow.parquet
 from noisy_pool import batches
@@ -37,6 +39,7 @@ from pooled_learner import make_model
 from worth import curve_of
 from worth import worth
 
+from keras_jest import ConceptBalance
 from keras_jest import FlexiJEST
 from keras_jest import IndependentSelection
 from keras_jest import JESTModel
@@ -54,9 +57,10 @@ from keras_jest.models import precompute
 
 IMAGE_SIZE = 32
 NUM_TUNING = 1000
-NUM_CURATED = 20_000  # wordings of the drawings that the reference sees
 REFERENCE_WIDTH = 28
 LEARNING_RATES = (1e-3, 2e-3, 4e-3)
+NUM_TAGS = 2**13  # At least as many as there are names and keywords.
+TAGS_A_ROW = 8
 PARTS = 10  # of a run, for what was picked over time
 
 
@@ -95,6 +99,9 @@ ARMS = {
         ]
     },
     "random subset 0.8": Arm(policy=UniformSelection),
+    "concept balance 0.8": Arm(
+        policy=functools.partial(ConceptBalance, NUM_TAGS)
+    ),
     **{
         f"{name} {ratio}": arm._replace(filter_ratio=ratio)
         for ratio in (0.8, 0.9)
@@ -115,12 +122,15 @@ class Data:
         pool = pictograms.web_pool(
             train, args.clean_share, args.num_pairs, 0, args.concept_exponent
         )
-        good = pictograms.web_pool(curated, 1.0, NUM_CURATED, seed=1)
+        good = pictograms.web_pool(curated, 1.0, args.num_curated, seed=1)
         captions = [*pool["captions"], *good["captions"]]
         self.tokenizer = Tokenizer.train(
             list(map(str, captions)), VOCABULARY, SEQUENCE_LENGTH
         )
         self.pool, self.curated = self.inputs(pool), self.inputs(good)
+        # As the best tagger of pictures would have it: -1 shows nothing.
+        tags = np.concatenate([tags_of(train), np.full((1, TAGS_A_ROW), -1)])
+        self.pool["concepts"] = tags[pool["row"]].astype("int32")
         self.evaluation = self.inputs(tuning if args.tune else test)
         self.rows = {
             key_to_hex(key): row for row, key in enumerate(pool["key"])
@@ -154,6 +164,23 @@ class Data:
             name: [round(float(of[part == i].mean()), 4) for i in range(PARTS)]
             for name, of in kinds.items()
         }
+
+
+def tags_of(rows):
+    """What each drawing shows, its name and keywords: ints, -1 is none."""
+    texts = [
+        [name, *keywords.split(", ")][:TAGS_A_ROW]
+        for name, keywords in zip(
+            rows["names"].tolist(), rows["keywords"].tolist(), strict=True
+        )
+    ]
+    known = sorted(set(itertools.chain(*texts)) - {""})
+    number = {tag: n for n, tag in enumerate(known)}
+    tags = np.full((len(texts), TAGS_A_ROW), -1)
+    for row, of in enumerate(texts):
+        found = [number[tag] for tag in of if tag]
+        tags[row, : len(found)] = found
+    return tags
 
 
 def tuning_rows(train, curated):
@@ -194,8 +221,7 @@ class Experiment:
         steps = round(self.args.steps * arm.steps)
         policy, size = None, SUB_BATCH
         if arm.policy is not None:
-            policy = arm.policy(arm.filter_ratio)
-            policy.sub_batch_size = SUB_BATCH
+            policy = arm.policy(arm.filter_ratio, SUB_BATCH)
             size = round(SUB_BATCH / (1 - arm.filter_ratio))
         scores = policy is not None and bool(policy.needs)
         arrays, reference = dict(self.data.pool), None
@@ -203,7 +229,10 @@ class Experiment:
             pairs, reference = self.pairs()
             arrays.update(pairs)
         learner = make_model(seed)
-        model = arm.model(learner, reference, seed=seed, **arm.settings)
+        memory = policy if isinstance(policy, keras.layers.Layer) else None
+        model = arm.model(
+            learner, reference, seed=seed, policy=memory, **arm.settings
+        )
         ledger = self.ledger(scores)
         path = os.path.join(tempfile.mkdtemp(), "picks.parquet")
         callbacks = [ledger, *([SelectionLog(path)] if policy else [])]
@@ -300,6 +329,8 @@ def main():
         more={
             "clean-share": 0.5,
             "num-pairs": 120_000,
+            # Wordings of the drawings that the reference sees.
+            "num-curated": 20_000,
             "concept-exponent": 1.0,
             "reference-width": REFERENCE_WIDTH,
         },

@@ -121,10 +121,14 @@ def test_noisy_labels(tmp_path):
 def test_heavy_tailed_pool(tmp_path):
     settings = (
         "--seeds 0 --steps 8 --reference-steps 2 --num-pairs 1000 "
-        "--arms 'uniform, T/4' 'uniform, 4T' 'joint 0.8' 'Flexi-JEST 0.8'"
+        "--num-curated 200 "
+        "--arms 'uniform, T/4' 'uniform, 4T' 'joint 0.8' 'Flexi-JEST 0.8' "
+        "'concept balance 0.8'"
     )
     file = tmp_path / "pool.json"
-    short, long, joint, flexi = run("heavy_tailed_pool.py", settings, file)
+    short, long, joint, flexi, balance = run(
+        "heavy_tailed_pool.py", settings, file
+    )
     assert [row["steps"] for row in (short, long, joint)] == [2, 32, 8]
     assert long["flops"]["total"] == pytest.approx(16 * short["flops"]["total"])
     assert (joint["trained"], joint["scored"]) == (8 * 128, 8 * 640)
@@ -132,5 +136,6 @@ def test_heavy_tailed_pool(tmp_path):
     # A quarter of the pixels, and all of the text.
     assert 0.25 < scoring[1] / scoring[0] < 0.5
     assert flexi["flops"]["reference training"] > 0
+    assert balance["scored"] == 0 == balance["flops"]["reference training"]
     assert len(joint["picked"]["rare"]) == 10
     assert joint["picked"]["repeated"][0] < 0.9

@@ -183,9 +183,7 @@ def test_concepts_by_a_law(train):
     names = np.unique(train["names"])
     is_picture = np.isin(pool["source"], ["clean", "mismatched", "boilerplate"])
     shown = pool["concept"][is_picture]
-    assert np.array_equal(
-        names[shown], train["names"][pool["row"][is_picture]]
-    )
+    assert np.array_equal(names[shown], train["names"][pool["row"][is_picture]])
     assert set(pool["concept"][pool["source"] == "blank"]) == {-1}
     expected = 1 / np.arange(1, len(names) + 1)
     expected *= len(shown) / expected.sum()
