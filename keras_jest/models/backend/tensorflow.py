@@ -27,6 +27,24 @@ def hand_back(model, arguments):
     """Do nothing: Keras takes nothing from a model on TensorFlow."""
 
 
+def copied_values(model, arguments):
+    """The variables of a step, each with a copy of its value."""
+    del arguments
+    return [(of, tf.identity(of.value)) for of in model.variables]
+
+
+def with_seen_batches(arguments, see):
+    """The arguments of a step, of which `see` sees the batches."""
+    (batches,) = arguments
+    return (seen_batches(batches, see),)
+
+
+def seen_batches(batches, see):
+    for batch in batches:
+        see(batch)
+        yield batch
+
+
 def predict_batches(model, batches):
     """By the batch: to make a `tf.data` of a generator takes longer."""
     outputs = [model.predict_on_batch(batch) for batch in batches]
