@@ -41,10 +41,6 @@ def new_axes(num_columns=1, height=2.9, **kwargs):
     return figure, grid
 
 
-def with_legend(axes):
-    axes.legend(frameon=False, labelcolor=INK, fontsize=8)
-
-
 def averaged(x, y):
     """At most so many points: the means of neighbours. NaN is left out."""
     known = np.isfinite(y)
@@ -68,7 +64,7 @@ def learnability_figure(steps, scores, shot_steps, shot_scores):
             label="super-batch, of snapshots",
         )
     axes.set(xlabel="step", ylabel="mean score")
-    with_legend(axes)
+    axes.legend(frameon=False, labelcolor=INK, fontsize=8)
     return figure
 
 
@@ -76,9 +72,7 @@ def kept_figure(steps, kept_share, first_share, records):
     """How much of the pool was kept so far, and how much was new to it."""
     figure, (left, right) = new_axes(2)
     left.plot(*averaged(steps, kept_share), color=KEPT)
-    left.set(
-        xlabel="step", ylabel=f"of {records:,d} records", ylim=(0, None)
-    )
+    left.set(xlabel="step", ylabel=f"of {records:,d} records", ylim=(0, None))
     left.set_title("kept once or more, so far", fontsize=9, color=INK)
     right.plot(*averaged(steps, first_share), color=KEPT)
     right.set(xlabel="step", ylabel="of the sub-batch", ylim=(0, 1.03))
@@ -108,21 +102,16 @@ def matrix_figure(before, after):
 
 
 def shares_figure(steps, shares):
-    """What part of the picks each group has, over time.
+    """What part of the picks some groups have, over time.
+
+    Names are for the page to write: they may be of any script.
 
     Args:
         steps: array, where spans of steps begin.
-        shares: dict, by the name of a group, of arrays of the same length.
+        shares: list of arrays of the same length, in the order of `GROUPS`.
     """
     figure, (axes,) = new_axes()
-    for colour, (name, share) in zip(GROUPS, shares.items(), strict=False):
-        axes.plot(steps, share, color=colour, label=name)
+    for colour, share in zip(GROUPS, shares, strict=False):
+        axes.plot(steps, share, color=colour)
     axes.set(xlabel="step", ylabel="part of what was kept", ylim=(0, None))
-    axes.legend(
-        frameon=False,
-        labelcolor=INK,
-        fontsize=8,
-        loc="center left",
-        bbox_to_anchor=(1, 0.5),
-    )
     return figure

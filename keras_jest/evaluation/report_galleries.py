@@ -30,8 +30,8 @@ def chosen_records(records):
         List of tuples of a title, a sentence and an int array.
     """
     kept, score = (records[of].to_numpy() for of in ("kept", "score"))
-    score = np.nan_to_num(score.astype("float64"), nan=np.inf)
-    most_kept = np.lexsort((score, -kept))
+    score = score.astype("float64")  # NaN, where unknown, is sorted last.
+    most_kept = np.lexsort((-score, -kept))
     most_kept = most_kept[kept[most_kept] > 0]
     galleries = [("Most kept", "Kept more often than others.", most_kept)]
     if records["seen"].null_count:

@@ -38,7 +38,9 @@ def figure_part(text, figure):
 def table_part(names, lines):
     """A table of lines of cells, of which some `starves` and have a `bar`."""
     defaults = {"starves": False, "bar": None}
-    return part("table", names=names, lines=[{**defaults, **of} for of in lines])
+    return part(
+        "table", names=names, lines=[{**defaults, **of} for of in lines]
+    )
 
 
 def of_part(snapshots, name):
@@ -97,9 +99,9 @@ def matrix_section(snapshots):
         "matrix",
         title,
         "By how much the learner loses more than the reference, on each "
-        "pair of a picture with a caption. Red is still to be learnt. Joint "
-        "selection looks for rows that are hard together: after it, more of "
-        "what is red lies off the diagonal.",
+        "pair of a picture with a caption. Red is still to be learnt, blue "
+        "has been. Single scores see the diagonal alone; what lies off it is "
+        "what joint selection adds up, row by row and column by column.",
         parts,
     )
 
@@ -114,9 +116,11 @@ def matrix_parts(snapshots):
         if of["step"] in shown:
             name = of["part"].replace("_", "-")
             numbers = [f"{of[key]:+.3f}" for key in ("own", "others")]
+            numbers.append(f"{of['off_diagonal']:.0%}")
             cells = [f"{of['step']}, {name}", of["rows"], *numbers]
             lines.append({"cells": cells})
-    names = ["step", "rows", "own pair", "other pairs of a picture, summed"]
+    names = ["step", "rows", "own pair", "other pairs, summed"]
+    names.append("of all differences, off the diagonal")
     return [
         part("heading", f"Step {step}"),
         figure_part(
@@ -158,14 +162,10 @@ def groups_section(tables, columns, offered):
     for column in columns:
         parts += group_parts(tables, column)
     if not columns:
-        parts = [
-            part(
-                "missing",
-                "No column of the records was named. `columns=` takes fields "
-                "of the records or of their JSON"
-                + (f"; the first has: {', '.join(offered)}." if offered else "."),
-            )
-        ]
+        text = "No column of the records was named. `columns=` takes fields of "
+        text += "the records or of their JSON"
+        text += f"; the first has: {', '.join(offered)}." if offered else "."
+        parts = [part("missing", text)]
     elif tables["records"]["seen"].null_count:
         parts.append(part("missing", NO_SEEN))
     return Section(
@@ -179,7 +179,9 @@ def groups_section(tables, columns, offered):
 
 
 def group_parts(tables, column):
-    lines = [of for of in tables["groups"].to_pylist() if of["column"] == column]
+    lines = [
+        of for of in tables["groups"].to_pylist() if of["column"] == column
+    ]
     lines.sort(key=lambda of: -of["records"])
     starving = [of for of in lines if of["starves"]]
     largest = lines[:MOST_LINES]
@@ -193,15 +195,15 @@ def group_parts(tables, column):
             part(
                 "alarm",
                 f"{len(starving):,d} of {len(lines):,d} starve: {names}"
-                + (", ..." if len(starving) > MOST_LINES else ".") ,
+                + (", ..." if len(starving) > MOST_LINES else "."),
             )
         )
-    parts += [groups_part(shown), shares_part(tables, column, largest)]
+    parts.append(groups_part(shown))
     if len(shown) < len(lines):
         text = f"{len(shown)} of {len(lines):,d} values are shown; all are in "
         text += "the table `groups` of `selection_tables`."
-        parts.insert(-1, part("text", text))
-    return parts
+        parts.append(part("text", text))
+    return [*parts, *shares_parts(tables, column, largest)]
 
 
 def named(value):
@@ -226,15 +228,20 @@ def groups_part(lines):
     return table_part(names, shown)
 
 
-def shares_part(tables, column, largest):
+def shares_parts(tables, column, largest):
+    """The curves of the largest groups, and which is whose."""
     shares = tables["shares"]
     own = shares.filter(np.equal(np.array(shares["column"]), column))
     steps = np.unique(own["step"].to_numpy())
     values, kept = np.array(own["value"], object), own["kept"].to_numpy()
     totals = np.maximum(kept.reshape(len(steps), -1).sum(axis=1), 1)
     names = [of["value"] for of in largest[:MOST_CURVES]]
-    curves = {named(of): kept[values == of] / totals for of in names}
-    return figure_part(
-        "Parts of the picks over the steps.",
-        figures.shares_figure(steps, curves),
-    )
+    curves = [kept[values == of] / totals for of in names]
+    key = zip(figures.GROUPS, map(named, names), strict=False)
+    return [
+        figure_part(
+            "Parts of the picks over the steps.",
+            figures.shares_figure(steps, curves),
+        ),
+        part("key", entries=list(key)),
+    ]

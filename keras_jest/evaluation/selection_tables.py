@@ -18,9 +18,7 @@ from keras_jest.evaluation.logged_steps import logged_steps
 from keras_jest.evaluation.logged_steps import steps_file
 from keras_jest.evaluation.tally import Tally
 
-NO_SHOTS = {
-    name: [] for name in ("step", "part", "rows", "score", "own", "others")
-}
+NAMES = ("step", "kept", "seen", "score", "record", "key")
 
 
 @keras_jest_export("keras_jest.evaluation.selection_tables")
@@ -61,8 +59,10 @@ def selection_tables(log, records, columns=()):
         - `snapshots`, a line per step and part, `"super_batch"` or
           `"sub_batch"`: `step`, `part`, `rows`, mean `score`, and, of the
           learner's loss minus the reference's on each pair of them, `own`,
-          the mean of a row's own pair, and `others`, of the sum of its other
-          pairs; and, of the last snapshot, `matrix`, all pairs.
+          the mean of a row's own pair, `others`, that of the sum of its
+          other pairs, and `off_diagonal`, which part of all differences, up
+          or down, lies in these; and, of the last snapshot, `matrix`, all
+          pairs.
 
     Raises:
         FileNotFoundError: there is no such log.
@@ -99,14 +99,23 @@ def column_values(records, columns):
         columns = {name: record_column(records, name) for name in columns}
     values = {}
     for name, of in columns.items():
+        if name in NAMES:
+            raise ValueError(
+                f"A column needs a name other than {NAMES}. Received: {name!r}"
+            )
         if len(of) != len(records):
             raise ValueError(
                 "A column has a value for each record. Received: "
                 f"{len(of)} values of {name!r} for {len(records)} records"
             )
-        texts = np.array([str(value) for value in of], object)
+        texts = np.array([as_utf8(value) for value in of], object)
         values[name] = np.unique(texts, return_inverse=True)
     return values
+
+
+def as_utf8(value):
+    """A value as a text that parquet and pages can hold."""
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def counted(log, index, values):
@@ -140,7 +149,7 @@ def steps_of(log):
 def told(shot):
     """A line of the table of snapshots."""
     matrix = excess(shot)
-    own = np.diagonal(matrix)
+    own, total = np.diagonal(matrix), np.abs(matrix).sum()
     return {
         "step": shot.step,
         "part": shot.part,
@@ -148,13 +157,14 @@ def told(shot):
         "score": float(np.mean(shot.scores)),
         "own": float(np.mean(own)),
         "others": float(np.mean(matrix.sum(axis=1) - own)),
+        "off_diagonal": float(1.0 - np.abs(own).sum() / (total or 1.0)),
         "matrix": matrix.ravel(),
     }
 
 
 def snapshots_table(shots):
     pyarrow = require("pyarrow", "keras-jest[report]")
-    floats = ("score", "own", "others")
+    floats = ("score", "own", "others", "off_diagonal")
     schema = pyarrow.schema(
         [
             ("step", pyarrow.int64()),
@@ -198,6 +208,5 @@ def records_table(tally, keys, values):
     columns |= {
         name: pyarrow.array(names[codes], pyarrow.string())
         for name, (names, codes) in values.items()
-        if name not in columns
     }
     return pyarrow.table(columns)
