@@ -134,7 +134,7 @@ class SelectionLog(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._begin()
         if self._steps is not None:
-            self._steps.begin_epoch(self.model)
+            self._steps.begin_epoch()
 
     def on_epoch_end(self, epoch, logs=None):
         self._flush()
@@ -146,10 +146,9 @@ class SelectionLog(keras.callbacks.Callback):
             log.complete()
         self._log = self._steps_log = None
 
-    @property
-    def is_recording(self):
-        """Whether the model is in a `fit` that this is the log of."""
-        return self._record in self.model.recorders
+    def is_recording(self, model):
+        """Whether a model is in a `fit` that this is the log of."""
+        return self._record in model.recorders
 
     @property
     def _logs(self):

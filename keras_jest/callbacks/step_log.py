@@ -26,27 +26,26 @@ class StepLog:
     def __init__(self, log, keep_seen, snapshot_every):
         self.log = log
         self.keep_seen, self.snapshot_every = keep_seen, snapshot_every
+        self.model = None
         self._waiting = []
         self._clear()
 
     def begin(self, model):
+        # To ask a callback for its model would end the state of JAX's steps.
+        self.model = model
         if self.snapshot_every is not None:
             check_has_pairs_to_keep(model)
 
-    def begin_epoch(self, model):
-        watch_super_batches(model, self)
+    def begin_epoch(self):
+        watch_super_batches(self.model, self)
 
     def is_watching(self):
         """Not in a later `fit` that does not write this log."""
-        return self.log.is_recording
+        return self.log.is_recording(self.model)
 
-    def before_step(self, copied_values):
-        every = self.snapshot_every
-        is_due = every is not None and self.log.step % every == 0
-        self._values = copied_values() if is_due else None
-
-    def see(self, inputs):
+    def see(self, inputs, copied_values):
         """Keep what is needed of a super-batch, before its step is made."""
+        self._clear()
         has_key = isinstance(inputs, dict) and "key" in inputs
         if self.keep_seen and not has_key:
             raise ValueError(
@@ -54,10 +53,11 @@ class StepLog:
                 "none. Give them a 'key', as `super_batches` does, or leave "
                 "it out."
             )
-        self._key = inputs["key"] if self.keep_seen else None
-        self._inputs = self._before = None
-        if self._values is not None:
-            self._inputs = inputs
+        if self.keep_seen:
+            self._key = inputs["key"]
+        every = self.snapshot_every
+        if every is not None and self.log.step % every == 0:
+            self._inputs, self._values = inputs, copied_values()
             num_rows = keras.tree.flatten(inputs)[0].shape[0]
             self._before = self._snapshot(np.arange(num_rows))
 
@@ -92,7 +92,7 @@ class StepLog:
         self._waiting = []
 
     def _snapshot(self, rows):
-        return take_snapshot(self.log.model, self._values, self._inputs, rows)
+        return take_snapshot(self.model, self._values, self._inputs, rows)
 
     def _clear(self):
         self._key = self._inputs = self._values = self._before = None

@@ -15,10 +15,9 @@ class WatchedSuperBatches:
     Args:
         model: the `SelectingModel` that is trained.
         watcher: what sees the super-batches. It has the methods
-            `is_watching()`; `before_step(copied_values)`, called before each
-            step with a function that copies the values of the model's
-            variables; and `see(inputs)`, called when the step asks for its
-            super-batch.
+            `is_watching()` and `see(inputs, copied_values)`, called before
+            each step with the inputs of its super-batch and a function that
+            copies the values of the model's variables.
     """
 
     def __init__(self, model, watcher):
@@ -27,15 +26,21 @@ class WatchedSuperBatches:
 
     def __call__(self, *arguments):
         if self.watcher.is_watching():
-            self.watcher.before_step(
-                lambda: backend.copied_values(self.model, arguments)
-            )
-            arguments = backend.with_seen_batches(arguments, self._see)
+            arguments = self._seen(arguments)
         return self.function(*arguments)
 
-    def _see(self, batch):
+    def _seen(self, arguments):
+        batch, arguments = backend.next_batch(self.model, arguments)
         x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
-        self.watcher.see(without_position(x)[0])
+        try:
+            self.watcher.see(
+                without_position(x)[0],
+                lambda: backend.copied_values(self.model, arguments),
+            )
+        except BaseException:
+            backend.hand_back(self.model, arguments)
+            raise
+        return arguments
 
 
 def watch_super_batches(model, watcher):

@@ -25,7 +25,7 @@ from keras_jest.losses import SigmoidContrastiveLoss
 
 parquet = pytest.importorskip("pyarrow.parquet")
 
-POOL = make_pool(50)
+POOL = make_pool(60)
 PARTS = ("super_batch", "sub_batch")
 
 
@@ -122,6 +122,7 @@ def test_weights_of_one_step_ago(tmp_path):
         np.testing.assert_allclose(step["sub_batch_scores"], scores, atol=1e-4)
 
 
+@pytest.mark.once
 def test_what_is_kept_changes_nothing(tmp_path):
     """Neither the picks nor the weights, to the last bit."""
     values = []
@@ -151,6 +152,7 @@ class StopAt(keras.callbacks.Callback):
 KEPT = {"keep_seen": True, "snapshot_every": 2}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("stop", [2, 4])
 def test_a_run_that_was_stopped_goes_on(tmp_path, stop):
     """In the middle of an epoch and of the steps between two snapshots."""
@@ -241,7 +243,7 @@ def test_a_classifier_has_no_pairs(tmp_path):
     with pytest.raises(ValueError, match="needs the pairs of the learner"):
         model.fit(
             POOL["images"],
-            np.zeros(50, "int32"),
+            np.zeros(60, "int32"),
             batch_size=20,
             verbose=0,
             callbacks=[log],

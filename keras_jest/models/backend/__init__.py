@@ -7,8 +7,8 @@ gives a model what Keras took from it for a step that is not made.
 `predict_batches(model, batches)` returns what a model says of batches that
 are all of one size, in an iterable that has a length. `copied_values(model,
 arguments)` returns the variables that a step reads, each with a copy of its
-value, which outlives the step. `with_seen_batches(arguments, see)` returns
-arguments of which a function sees each batch that a step asks for.
+value, which outlives the step. `next_batch(model, arguments)` is as
+`first_batch`, of any step of a `SelectingModel`.
 """
 
 import importlib
@@ -21,5 +21,5 @@ _module = importlib.import_module(
 copied_values = _module.copied_values
 first_batch = _module.first_batch
 hand_back = _module.hand_back
+next_batch = _module.next_batch
 predict_batches = _module.predict_batches
-with_seen_batches = _module.with_seen_batches

@@ -18,6 +18,9 @@ def first_batch(model, arguments):
     return batch, (state, itertools.chain([batch], iterator))
 
 
+next_batch = first_batch
+
+
 def hand_back(model, arguments):
     """Give a model its variables back: Keras has left them empty."""
     state, _ = arguments
@@ -32,18 +35,6 @@ def copied_values(model, arguments):
     variables = [*model.trainable_variables, *model.non_trainable_variables]
     values = [jnp.copy(value) for value in (*trainable, *non_trainable)]
     return list(zip(variables, values, strict=True))
-
-
-def with_seen_batches(arguments, see):
-    """The arguments of a step, of which `see` sees the batches."""
-    state, batches = arguments
-    return state, seen_batches(batches, see)
-
-
-def seen_batches(batches, see):
-    for batch in batches:
-        see(batch)
-        yield batch
 
 
 def predict_batches(model, batches):

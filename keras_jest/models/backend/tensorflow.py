@@ -23,6 +23,13 @@ def first_batch(model, arguments):
     return of_one_replica(model, first[0]), (again,)
 
 
+def next_batch(model, arguments):
+    """As `first_batch`, of any step of a `SelectingModel`, which is cheap."""
+    (batches,) = arguments
+    batch = next(batches)
+    return of_one_replica(model, batch), (itertools.chain([batch], batches),)
+
+
 def hand_back(model, arguments):
     """Do nothing: Keras takes nothing from a model on TensorFlow."""
 
@@ -31,18 +38,6 @@ def copied_values(model, arguments):
     """The variables of a step, each with a copy of its value."""
     del arguments
     return [(of, tf.identity(of.value)) for of in model.variables]
-
-
-def with_seen_batches(arguments, see):
-    """The arguments of a step, of which `see` sees the batches."""
-    (batches,) = arguments
-    return (seen_batches(batches, see),)
-
-
-def seen_batches(batches, see):
-    for batch in batches:
-        see(batch)
-        yield batch
 
 
 def predict_batches(model, batches):
