@@ -57,6 +57,7 @@ setup(
         "plots": PLOTS,
         "parquet": PARQUET,
         "report": REPORT,
+        "wandb": ["wandb>=0.17"],
         "ray": RAY,
         "dev": DEV,
     },
