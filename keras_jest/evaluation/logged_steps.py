@@ -48,21 +48,36 @@ def is_of_run(path, log):
     A run that keeps no steps leaves those of an earlier one where they are.
     The settings of two runs may be the same, but not what they saw and chose.
     """
-    if differing(recorded_settings(path), recorded_settings(log)):
-        return False
+    try:
+        if differing(recorded_settings(path), recorded_settings(log)):
+            return False
+        step, seen = first_seen(path)
+        return seen is None or picked(log, step).items() <= seen.items()
+    except ValueError:
+        return False  # Nothing, or nothing of that step, can be read.
+
+
+def first_seen(path):
+    """The first step of a file, and its keys by row, or `None`."""
     with open_log(path) as (schema, tables):
         first = next(iter(tables), None)
-        if first is None or "seen" not in schema.names:
-            return first is not None
-        step, seen = first["step"][0].as_py(), first["seen"][0].as_py()
+    if first is None or "seen" not in schema.names:
+        return -1, None
+    step = first["step"][0].as_py()
+    text = first["seen"][0].as_py().hex()
+    keys = [text[start : start + 32] for start in range(0, len(text), 32)]
+    return step, dict(enumerate(keys))
+
+
+def picked(log, step):
+    """The keys that a log says were picked in a step, by row."""
     with open_log(log, ["step", "row", "key"]) as (_, tables):
         for table in tables:
             picks = table.filter(np.equal(table["step"].to_numpy(), step))
             if len(picks):
-                rows = picks["row"].to_pylist()
-                keys = [seen[16 * of : 16 * of + 16].hex() for of in rows]
-                return keys == picks["key"].to_pylist()
-    return False
+                rows, keys = (picks[of].to_pylist() for of in ("row", "key"))
+                return dict(zip(rows, keys, strict=True))
+    return {-1: None}  # It has no such step.
 
 
 def logged_steps(path, index):

@@ -127,7 +127,7 @@ def other_sections(log, tables, records, columns):
     after = [sections.groups_section(tables, list(columns), offered)]
     path = steps_file(log)
     if path is not None and not is_of_run(path, log):
-        text = f"{os.path.basename(path)} is there, but it is of another run."
+        text = f"{os.path.basename(path)} is of another run, or damaged."
         before[0].parts.append(sections.part("alarm", shown_text(text)))
     return before, after
 

@@ -1,12 +1,17 @@
 """The tables say what a slow count of the same run says."""
 
 import collections
+import os
+import warnings
 
 import numpy as np
 import pytest
+from made_run import SETTINGS
 from made_run import MadeRun
 from made_run import make_records
 
+from keras_jest.data.step_columns import step_columns
+from keras_jest.data.unfinished_log import UnfinishedLog
 from keras_jest.evaluation import selection_tables
 
 pytest.importorskip("pyarrow")
@@ -141,6 +146,26 @@ def test_steps_of_another_run_are_not_used(records, tmp_path):
     tables = selection_tables(log, records)
     assert tables["steps"]["seen"].null_count == 9
     assert len(tables["snapshots"]) == 0
+
+
+def test_what_was_kept_before_a_kill_is_told(records, tmp_path):
+    """Of two files that go on by themselves, one is a step behind."""
+    run, log = MadeRun(records), tmp_path / "log"
+    run.write(log, snapshots=False)
+    keys = [run.keys[of] for of in run.seen]
+    os.remove(tmp_path / "log.steps")
+    steps = UnfinishedLog(str(tmp_path / "log.steps"), SETTINGS, 0)
+    for start in (0, 3, 6):
+        numbers = range(start, start + 3)
+        steps.append(step_columns(list(numbers), keys[start : start + 3]))
+    steps.close()
+    path = tmp_path / "log.steps.unfinished"
+    for cut, num_steps in ((9, 6), (path.stat().st_size - 60, 0)):
+        os.truncate(path, path.stat().st_size - cut)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            seen = selection_tables(log, records)["steps"]["seen"]
+        assert seen.to_pylist() == [12] * num_steps + [None] * (9 - num_steps)
 
 
 def test_a_log_that_cannot_be_told_of_is_an_error(records, tmp_path):
