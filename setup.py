@@ -14,6 +14,7 @@ TORCH = ["torch>=2.6"]
 HUB = ["keras-hub>=0.24"]
 PLOTS = ["matplotlib>=3.8"]
 PARQUET = ["pyarrow>=15"]
+REPORT = ["jinja2>=3.1", *PLOTS, *PARQUET]
 RAY = ["ray[data]>=2.40", *PARQUET]
 DEV = [
     "hypothesis",
@@ -23,8 +24,7 @@ DEV = [
     "pytest",
     "pytest-xdist",
     "ruff",
-    *PLOTS,
-    *PARQUET,
+    *REPORT,
 ]
 
 setup(
@@ -37,7 +37,10 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE", "NOTICE"],
     packages=find_packages(include=["keras_jest", "keras_jest.*"]),
-    package_data={"keras_jest.datasets": ["files/*"]},
+    package_data={
+        "keras_jest.datasets": ["files/*"],
+        "keras_jest.evaluation": ["templates/*"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "keras>=3.12",
@@ -53,6 +56,8 @@ setup(
         "hub": HUB,
         "plots": PLOTS,
         "parquet": PARQUET,
+        "report": REPORT,
+        "wandb": ["wandb>=0.17"],
         "ray": RAY,
         "dev": DEV,
     },

@@ -19,8 +19,8 @@ from keras_jest.callbacks.ledger_task import counted_passes
 from keras_jest.callbacks.ledger_task import num_kept
 from keras_jest.callbacks.ledger_task import once_costs
 from keras_jest.callbacks.ledger_task import task_of
+from keras_jest.callbacks.log_checks import check_folder
 from keras_jest.callbacks.rows_between_resets import RowsBetweenResets
-from keras_jest.callbacks.selection_log import check_folder
 from keras_jest.callbacks.show_message import show_message
 from keras_jest.callbacks.waiting import Waiting
 from keras_jest.data.position import without_position

@@ -4,10 +4,14 @@ import os
 import warnings
 
 import keras
-import numpy as np
 
 from keras_jest.api_export import keras_jest_export
-from keras_jest.data.record_key import keys_to_hex
+from keras_jest.callbacks.log_checks import check_folder
+from keras_jest.callbacks.log_checks import check_numbers
+from keras_jest.callbacks.log_checks import check_selects
+from keras_jest.callbacks.picked_columns import picked_columns
+from keras_jest.callbacks.step_log import StepLog
+from keras_jest.data.step_columns import steps_path
 from keras_jest.data.unfinished_log import UnfinishedLog
 
 # So many do not wait on the device for the steps of others.
@@ -48,16 +52,27 @@ class SelectionLog(keras.callbacks.Callback):
         steps_at_a_time: int. After the first, so many steps are gathered
             before they are fetched from the device and written, fewer if they
             have more than a million rows. A kill loses at most these.
+        keep_seen: bool. Whether to keep the keys of all rows of each
+            super-batch, too: 16 bytes a row, half a megabyte for 32,768.
+            Batches must have `"key"`.
+        snapshot_every: int or `None`. Every so many steps, what learner and
+            reference say of all pairs of at most 256 rows is kept, of the
+            super-batch and of the sub-batch: 1 MB each time. It costs two
+            passes of both models over 256 rows, run eagerly, and, for the
+            time of the step, room for a copy of their weights.
+
+    What the last two keep is in `path.steps`, a line per step, and shown by
+    `keras_jest.evaluation.selection_report`.
 
     `step` is `model.optimizer.iterations` before the first step of a new log,
     and counts from there.
 
     Raises:
-        ValueError: in `fit`, if the model selects nothing, or if
-            `steps_per_execution` is above 1, which hides steps, or several
-            replicas of `tf.distribute` select, if there is no folder for
-            `path`, or another process writes to it; at once, if pyarrow is
-            not installed.
+        ValueError: in `fit`, if the model selects nothing, if there are no
+            keys or pairs to keep, if `steps_per_execution` is above 1, which
+            hides steps, or several replicas of `tf.distribute` select, if
+            there is no folder for `path`, or another process writes to it; at
+            once, if pyarrow is not installed.
 
     Example:
 
@@ -83,7 +98,9 @@ class SelectionLog(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, path, steps_at_a_time=100):
+    def __init__(
+        self, path, steps_at_a_time=100, keep_seen=False, snapshot_every=None
+    ):
         super().__init__()
         try:
             import pyarrow.parquet  # noqa: F401
@@ -92,15 +109,13 @@ class SelectionLog(keras.callbacks.Callback):
                 "`SelectionLog` writes parquet and needs pyarrow: "
                 'pip install "keras-jest[parquet]"'
             ) from error
-        if steps_at_a_time < 1:
-            raise ValueError(
-                "Steps are written one at a time or more. "
-                f"Received: steps_at_a_time={steps_at_a_time}"
-            )
+        check_numbers(steps_at_a_time, snapshot_every)
         self.path = os.fspath(path)
         self.steps_at_a_time = steps_at_a_time
-        self._log = None
-        self._first_step = self._step = None
+        self._log = self._steps_log = self._steps = None
+        if keep_seen or snapshot_every is not None:
+            self._steps = StepLog(self, keep_seen, snapshot_every)
+        self._first_step = self.step = None
         self._forget()
 
     def on_train_begin(self, logs=None):
@@ -109,13 +124,17 @@ class SelectionLog(keras.callbacks.Callback):
         check_folder(self.path)
         # An interrupted run does not tell callbacks that it ends.
         self._flush()
-        if self._log is not None:
-            self._log.close()
-        self._log = None
+        for log in self._logs:
+            log.close()
+        self._log = self._steps_log = None
+        if self._steps is not None:
+            self._steps.begin(model)
         model.recorders = (*model.recorders, self._record)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._begin()
+        if self._steps is not None:
+            self._steps.begin_epoch()
 
     def on_epoch_end(self, epoch, logs=None):
         self._flush()
@@ -123,8 +142,18 @@ class SelectionLog(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self._begin()
         self._flush()
-        self._log.complete()
-        self._log = None
+        for log in self._logs:
+            log.complete()
+        self._log = self._steps_log = None
+
+    def is_recording(self, model):
+        """Whether a model is in a `fit` that this is the log of."""
+        return self._record in model.recorders
+
+    @property
+    def _logs(self):
+        logs = (self._log, self._steps_log)
+        return [log for log in logs if log is not None]
 
     def get_state(self):
         """Put all that was recorded on disk, and tell how far that is.
@@ -135,8 +164,9 @@ class SelectionLog(keras.callbacks.Callback):
         """
         self._begin()
         self._flush()
-        self._log.sync()
-        return {"first_step": self._first_step, "step": self._step}
+        for log in self._logs:
+            log.sync()
+        return {"first_step": self._first_step, "step": self.step}
 
     def set_state(self, state):
         """Warn if the log on disk is not the one of a saved state.
@@ -153,7 +183,7 @@ class SelectionLog(keras.callbacks.Callback):
             warnings.warn(
                 f"The run goes on at step {state['step']}, but the log in "
                 f"{self._log.path} does not hold the steps before it. A new "
-                f"one begins with step {self._step}.",
+                f"one begins with step {self.step}.",
                 stacklevel=2,
             )
 
@@ -164,14 +194,20 @@ class SelectionLog(keras.callbacks.Callback):
         settings = self.model.get_selection_settings()
         first_step = int(self.model.optimizer.iterations)
         self._log = UnfinishedLog(self.path, settings, first_step)
-        self._first_step = self._step = self._log.next_step
+        self._first_step = self.step = self._log.next_step
+        if self._steps is not None:
+            self._steps_log = UnfinishedLog(
+                steps_path(self.path), settings, self.step
+            )
 
     def _record(self, chosen):
         """Keep a step's arrays where they are; fetching them would wait."""
-        self._waiting.append((self._step, chosen))
+        self._waiting.append((self.step, chosen))
         self._num_waiting += chosen["picks"].shape[0]
-        self._step += 1
-        num_steps = self._step - self._first_step
+        if self._steps is not None:
+            self._num_waiting += self._steps.record(chosen)
+        self.step += 1
+        num_steps = self.step - self._first_step
         if (
             # With the first step, what is on disk of later ones is void.
             num_steps == 1
@@ -181,63 +217,12 @@ class SelectionLog(keras.callbacks.Callback):
             self._flush()
 
     def _flush(self):
+        # Each is forgotten as soon as it is written: the other may fail.
         if self._waiting:
-            self._log.append(as_columns(self._waiting))
+            self._log.append(picked_columns(self._waiting))
             self._forget()
+        if self._steps is not None:
+            self._steps.flush(self._steps_log)
 
     def _forget(self):
         self._waiting, self._num_waiting = [], 0
-
-
-def check_selects(model):
-    if getattr(model, "selection", None) is None:
-        raise ValueError(
-            "There is nothing to log: the model selects no rows. "
-            f"Received: {model}. Train it with a `selection`."
-        )
-    if model.steps_per_execution > 1:
-        raise ValueError(
-            "`SelectionLog` needs steps_per_execution=1, since only the "
-            "last step of an execution is seen. Received: "
-            f"steps_per_execution={model.steps_per_execution}"
-        )
-    strategy = getattr(model, "distribute_strategy", None)
-    num_replicas = getattr(strategy, "num_replicas_in_sync", 1)
-    if num_replicas > 1:
-        raise ValueError(
-            "`SelectionLog` would miss what all replicas but the first "
-            f"pick. Received: {num_replicas} replicas of tf.distribute. "
-            "Train in one, or on JAX with `keras.distribution`."
-        )
-
-
-def check_folder(path):
-    folder = os.path.dirname(os.path.realpath(path))
-    if os.path.isdir(path) or not os.access(folder, os.W_OK):
-        raise ValueError(
-            "Expected the path of a file, in a folder that can be written "
-            f"to. Received: path={path!r}"
-        )
-
-
-def as_columns(steps):
-    """The columns of some steps, as arrays."""
-    names = [of for of in ("picks", "scores", "key") if of in steps[0][1]]
-    fetched = [
-        (step, {name: keras.ops.convert_to_numpy(of[name]) for name in names})
-        for step, of in steps
-    ]
-
-    def joined(name):
-        return np.concatenate([chosen[name] for _, chosen in fetched])
-
-    numbers = [step for step, _ in fetched]
-    sizes = [len(chosen["picks"]) for _, chosen in fetched]
-    columns = {
-        "step": np.repeat(np.array(numbers, "int32"), sizes),
-        "row": joined("picks").astype("int32"),
-        "score": joined("scores").astype("float32"),
-    }
-    if "key" in fetched[0][1]:
-        columns["key"] = keys_to_hex(joined("key"))
-    return columns

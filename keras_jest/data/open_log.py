@@ -158,4 +158,8 @@ def checksums(batch):
 def values_of(column):
     if column.type == "string":
         return "".join(column.to_pylist()).encode()
+    if column.type == "binary":
+        return b"".join(of or b"" for of in column.to_pylist())
+    if hasattr(column, "flatten"):  # Lists, of which some are null.
+        return column.flatten().to_numpy()
     return column.to_numpy()

@@ -19,6 +19,7 @@ from keras_jest.data.require import require
 from keras_jest.data.whole_file import whole_file
 
 ROWS_PER_GROUP = 100_000
+BYTES_PER_GROUP = 2**26
 
 
 class UnfinishedLog:
@@ -179,13 +180,14 @@ def as_message(batch, with_schema):
 def in_groups(tables):
     """Join small tables: parquet packs and reads large ones better."""
     pyarrow = require("pyarrow")
-    waiting, num_rows = [], 0
+    waiting, num_rows, num_bytes = [], 0, 0
     for table in tables:
         waiting.append(table)
         num_rows += len(table)
-        if num_rows >= ROWS_PER_GROUP:
+        num_bytes += table.nbytes
+        if num_rows >= ROWS_PER_GROUP or num_bytes >= BYTES_PER_GROUP:
             yield pyarrow.concat_tables(waiting)
-            waiting, num_rows = [], 0
+            waiting, num_rows, num_bytes = [], 0, 0
     if waiting:
         yield pyarrow.concat_tables(waiting)
 

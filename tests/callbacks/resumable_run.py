@@ -77,7 +77,7 @@ def run(folder, model=None, dataset=None, others=(), save_freq=2, **kwargs):
         validation_data=(POOL,),
         callbacks=[
             evaluation,
-            SelectionLog(log),
+            SelectionLog(log, keep_seen=True),
             stopping,
             plateau,
             BackupAndRestore(folder / "backup", save_freq=save_freq),
@@ -92,6 +92,7 @@ def run(folder, model=None, dataset=None, others=(), save_freq=2, **kwargs):
         "stopping": (stopping.wait, stopping.best, stopping.best_epoch),
         "plateau": (plateau.wait, plateau.best),
         "log": pyarrow.parquet.read_table(log).to_pydict(),
+        "seen": pyarrow.parquet.read_table(f"{log}.steps").to_pydict(),
     }
 
 

@@ -229,3 +229,32 @@ def test_a_message_is_what_a_stream_holds():
         for number, batch in enumerate(batches)
     ]
     assert b"".join(messages) == whole.getvalue()
+
+
+def test_checksums_are_of_all_values():
+    """Of binary values and of lists, too, of which some are null."""
+    arrays = {
+        "binary": [b"abc", None, b"d"],
+        "list": [[1, 2], None, [3]],
+        "string": ["abc", "", "d"],
+    }
+    others = {
+        "binary": [b"abc", None, b"e"],
+        "list": [[1, 2], None, [4]],
+        "string": ["abc", "", "e"],
+    }
+    types = {
+        "binary": pyarrow.binary(),
+        "list": pyarrow.list_(pyarrow.int32()),
+        "string": pyarrow.string(),
+    }
+    one, again, other = (
+        unfinished_log.checksums(
+            pyarrow.record_batch(
+                {name: pyarrow.array(of, types[name]) for name, of in some}
+            )
+        )
+        for some in (arrays.items(), arrays.items(), others.items())
+    )
+    assert one == again
+    assert not any(one[name] == other[name] for name in one)

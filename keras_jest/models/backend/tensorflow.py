@@ -23,8 +23,21 @@ def first_batch(model, arguments):
     return of_one_replica(model, first[0]), (again,)
 
 
+def next_batch(model, arguments):
+    """As `first_batch`, of any step of a `SelectingModel`, which is cheap."""
+    (batches,) = arguments
+    batch = next(batches)
+    return of_one_replica(model, batch), (itertools.chain([batch], batches),)
+
+
 def hand_back(model, arguments):
     """Do nothing: Keras takes nothing from a model on TensorFlow."""
+
+
+def copied_values(model, arguments):
+    """The variables of a step, each with a copy of its value."""
+    del arguments
+    return [(of, tf.identity(of.value)) for of in model.variables]
 
 
 def predict_batches(model, batches):

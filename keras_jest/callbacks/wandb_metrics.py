@@ -1,0 +1,76 @@
+"""The logs of a run, as metrics of Weights & Biases."""
+
+from keras_jest.api_export import keras_jest_export
+from keras_jest.callbacks.every_few_steps import EveryFewSteps
+from keras_jest.data.require import require
+
+
+@keras_jest_export("keras_jest.callbacks.WandbMetrics")
+class WandbMetrics(EveryFewSteps):
+    """Logs what `fit` tells to a run of Weights & Biases.
+
+    The learnability of super-batches and of what is kept is among the logs of
+    a model that selects, and so is all that callbacks before this one put
+    into them, such as the sums of `keras_jest.callbacks.ComputeLedger`. It
+    imports no TensorFlow. (In TensorBoard the same is shown by
+    `keras.callbacks.TensorBoard`, in the same place.)
+
+    Metrics are called `epoch/<name>` and `step/<name>`, over `step`, the
+    number of training steps so far, which goes on in a run that
+    `keras_jest.callbacks.BackupAndRestore` resumes.
+
+    Args:
+        run: a `wandb.Run`, or `None` for the one that `wandb.init` has begun.
+            It stays open.
+        every: int or `None`. Log so many steps, too, besides each epoch.
+
+    Raises:
+        ValueError: when `fit` begins, if there is no run, or `every` is below
+            1.
+        ImportError: if a run is to be found and wandb is not installed.
+
+    Example:
+
+    ```python
+    from keras_jest.callbacks import WandbMetrics
+
+    # run = wandb.init(project="pictures", config={"filter_ratio": 0.8})
+    # model.fit(super_batches, callbacks=[WandbMetrics(run, every=100)])
+    # run.finish()
+    ```
+    """
+
+    def __init__(self, run=None, every=None):
+        if every is not None and every < 1:
+            raise ValueError(
+                "Steps are logged every so many, 1 or more, or never with "
+                f"None. Received: every={every}"
+            )
+        super().__init__(every)
+        self.run = run
+        self._logs = None
+
+    def on_train_begin(self, logs=None):
+        if self.run is None:
+            self.run = require("wandb", "keras-jest[wandb]").run
+        if self.run is None:
+            raise ValueError(
+                "There is no run to log to. Begin one by `wandb.init(...)`, "
+                "or pass `run`. Received: run=None"
+            )
+        for name in ("epoch/*", "step/*"):
+            self.run.define_metric(name, step_metric="step")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._logs = logs
+        super().on_train_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._log("epoch", {**(logs or {}), "epoch": epoch + 1})
+
+    def _act(self):
+        self._log("step", self._logs or {})
+
+    def _log(self, group, logs):
+        values = {f"{group}/{name}": float(of) for name, of in logs.items()}
+        self.run.log({**values, "step": self._step})

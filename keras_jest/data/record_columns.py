@@ -1,0 +1,89 @@
+"""What records are called, and a column of what they say."""
+
+import numpy as np
+
+from keras_jest.data.identity import each_json
+from keras_jest.data.identity import key_of
+from keras_jest.data.key_index import KeyIndex
+from keras_jest.data.tar_shards import TarShards
+
+SHARD = "shard"
+
+
+def record_keys(records):
+    """The keys of records, one of each.
+
+    Args:
+        records: what `super_batches` takes.
+
+    Returns:
+        Tuple of an int32 array of shape `(n, 4)` and its `KeyIndex`.
+
+    Raises:
+        ValueError: there are no records, or two share a key.
+    """
+    if not len(records):
+        raise ValueError("Expected one record or more. Received: none.")
+    if isinstance(records, TarShards):
+        keys = records.keys
+    else:
+        keys = np.stack([key_of(records[row]) for row in range(len(records))])
+    index = KeyIndex.from_keys(keys)
+    repeated = index.duplicates()
+    if len(repeated):
+        raise ValueError(
+            "A key must name one record. Received: "
+            f"{len(repeated)} of {len(keys)} keys more than once, such as that "
+            f"of the records {repeated[0].tolist()}"
+        )
+    return keys, index
+
+
+def record_column(records, name):
+    """A field of each record, or of its JSON.
+
+    Args:
+        records: what `super_batches` takes.
+        name: str, such as `"shard"` or a field of the JSON. A field of the
+            record itself comes first.
+
+    Returns:
+        List of str, `""` where a record lacks it.
+
+    Raises:
+        ValueError: no record has such a field.
+    """
+    if isinstance(records, TarShards):
+        values = shard_column(records, name)
+    else:
+        values = [
+            field(records[row], name, records[row].get("json"))
+            for row in range(len(records))
+        ]
+    if all(value is None for value in values):
+        raise ValueError(
+            "Expected `columns` to be fields of the records, or of their "
+            f"JSON. Received: {name!r}, which no record has. The first has "
+            f"{field_names(records[0])}."
+        )
+    return ["" if value is None else str(value) for value in values]
+
+
+def shard_column(shards, name):
+    """As `record_column`, without reading pictures."""
+    index, names, paths = shards._index, shards._names, shards._paths
+    if name == SHARD:
+        return [names[shard] for shard in index.shards.tolist()]
+    return [of.get(name) for of in each_json(index, names, paths)]
+
+
+def field(record, name, fields):
+    value = record.get(name)
+    return (fields or {}).get(name) if value is None else value
+
+
+def field_names(record):
+    """The fields of a record that may be a column."""
+    hidden = {"image", "text", "key", "id", "json"}
+    own = [name for name in record if name not in hidden]
+    return sorted({*own, *(record.get("json") or {})})
