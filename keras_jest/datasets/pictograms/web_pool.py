@@ -112,7 +112,8 @@ def web_pool(
 
     Raises:
         ValueError: `clean_share`, `num_pairs` or `concept_exponent` is out
-            of range, or `train` has a single subgroup where captions are to be mismatched.
+            of range, or `train` has a single subgroup where captions are to
+            be mismatched.
 
     Example:
 
