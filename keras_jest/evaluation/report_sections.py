@@ -11,12 +11,12 @@ from keras_jest.evaluation.shown_text import shown_text
 MOST_LINES = 25
 MOST_CURVES = len(figures.GROUPS)
 NO_SNAPSHOTS = (
-    "This log has no snapshots: `SelectionLog(path, snapshot_every=500)` takes "
+    "This log has no snapshots: SelectionLog(path, snapshot_every=500) takes "
     "one every 500 steps."
 )
 NO_SEEN = (
     "This log does not tell which rows were seen and left out, only which "
-    "were kept: `SelectionLog(path, keep_seen=True)` keeps the keys of all."
+    "were kept: SelectionLog(path, keep_seen=True) keeps the keys of all."
 )
 
 
@@ -162,7 +162,7 @@ def groups_section(tables, columns, offered):
     for column in columns:
         parts += group_parts(tables, column)
     if not columns:
-        text = "No column of the records was named. `columns=` takes fields of "
+        text = "No column of the records was named. columns= takes fields of "
         text += "the records or of their JSON"
         text += f"; the first has: {', '.join(offered)}." if offered else "."
         parts = [part("missing", text)]
@@ -201,7 +201,7 @@ def group_parts(tables, column):
     parts.append(groups_part(shown))
     if len(shown) < len(lines):
         text = f"{len(shown)} of {len(lines):,d} values are shown; all are in "
-        text += "the table `groups` of `selection_tables`."
+        text += "the table 'groups' of selection_tables."
         parts.append(part("text", text))
     return [*parts, *shares_parts(tables, column, largest)]
 
