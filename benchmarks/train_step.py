@@ -13,6 +13,12 @@ itself, gathering and bookkeeping are what the ratio shows.
 On CPUs it shows one thing more: every step's temporary memory goes back to the
 system, and to get it anew costs the larger program more. `--keep-memory` lets
 the process keep it, as the allocators of GPUs and TPUs do.
+
+`--peer transformers` compares a uniform step with what a user would otherwise
+train, in eager torch; it must be installed:
+
+    KERAS_BACKEND=torch python benchmarks/train_step.py --peer transformers \
+        --depth 6 --vocabulary-size 32000 --sub-batch 64 --repeats 15
 """
 
 import argparse
@@ -37,8 +43,9 @@ def make_model(args):
     return SigLIP.from_variant(
         args.variant,
         image_size=args.image_size,
-        vocabulary_size=8000,
+        vocabulary_size=args.vocabulary_size,
         sequence_length=args.sequence_length,
+        **({"depth": args.depth} if args.depth else {}),
     )
 
 
@@ -48,7 +55,7 @@ def make_batch(args, size):
     return {
         "images": generator.integers(0, 256, shape, dtype="uint8"),
         "token_ids": generator.integers(
-            0, 8000, (size, args.sequence_length), dtype="int32"
+            0, args.vocabulary_size, (size, args.sequence_length), dtype="int32"
         ),
     }
 
@@ -142,6 +149,36 @@ def measure(steps, repeats):
     return {name: float(np.median(times)) for name, times in seconds.items()}
 
 
+def over_parts(args):
+    """Median seconds, and whole steps over the sums of their parts."""
+    seconds = measure(make_steps(args), args.repeats)
+    seconds |= measure(make_class_act_steps(args), args.repeats)
+    parts = seconds["uniform step"] + seconds["learner forward"]
+    ratios = {
+        "JEST": seconds["JEST step"] / (parts + seconds["reference forward"]),
+        "JEST, precomputed": seconds["JEST step, precomputed"] / parts,
+        "ClassAct": seconds["ClassAct step"]
+        / (
+            seconds["classifier step"]
+            + seconds["online step"]
+            + 2 * seconds["online forward"]
+        ),
+    }
+    return seconds, ratios
+
+
+def against_peer(args):
+    """Median seconds, and a uniform step over that of another library."""
+    from transformers_peer import make_peer_steps
+    from transformers_peer import peer_ratios
+
+    trainer = make_trainer(make_model(args), None, None)
+    batch = make_batch(args, args.sub_batch)
+    steps = make_peer_steps(make_model(args), trainer, batch)
+    seconds = measure(steps, args.repeats)
+    return seconds, peer_ratios(seconds)
+
+
 def keep_memory():
     """Let glibc hand freed memory out again, before anything is allocated."""
     trim_threshold, mmap_max, arena_max = -1, -4, -8  # malloc.h
@@ -162,31 +199,23 @@ def main():
     parser.add_argument("--sequence-length", type=int, default=16)
     parser.add_argument("--sub-batch", type=int, default=128)
     parser.add_argument("--filter-ratio", type=float, default=0.8)
+    parser.add_argument("--vocabulary-size", type=int, default=8000)
+    parser.add_argument("--depth", type=int, help="other than the variant's")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--peer", choices=["transformers"])
     parser.add_argument("--keep-memory", action="store_true")
     parser.add_argument("--json", help="file to write the table to")
     args = parser.parse_args()
     if args.keep_memory:
         keep_memory()
-    seconds = measure(make_steps(args), args.repeats)
-    seconds |= measure(make_class_act_steps(args), args.repeats)
-    parts = seconds["uniform step"] + seconds["learner forward"]
-    ratios = {
-        "JEST": seconds["JEST step"] / (parts + seconds["reference forward"]),
-        "JEST, precomputed": seconds["JEST step, precomputed"] / parts,
-        "ClassAct": seconds["ClassAct step"]
-        / (
-            seconds["classifier step"]
-            + seconds["online step"]
-            + 2 * seconds["online forward"]
-        ),
-    }
+    seconds, ratios = against_peer(args) if args.peer else over_parts(args)
+    unit = "times its peer" if args.peer else "times the sum of its parts"
     backend = keras.backend.backend()
     print(f"{backend}, {args.variant} at {args.image_size} px")
     for name, value in seconds.items():
-        print(f"  {name:24s} {value:8.3f} s")
+        print(f"  {name:32s} {value:8.3f} s")
     for name, value in ratios.items():
-        print(f"  {name:24s} {value:8.3f} times the sum of its parts")
+        print(f"  {name:32s} {value:8.3f} {unit}")
     if args.json:
         result = {"backend": backend, "seconds": seconds, "ratios": ratios}
         result["settings"] = vars(args)

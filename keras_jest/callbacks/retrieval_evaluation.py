@@ -20,9 +20,13 @@ class RetrievalEvaluation(EveryFewSteps):
             the end of `fit`; `None` is at the end of each epoch.
         batch_size: int, rows at a time.
 
-    After `fit`, `history` holds one dict per evaluation, with the recalls of
-    `keras_jest.evaluation.retrieval` and `step`, the number of training steps
-    so far.
+    It logs `image_to_text_recall@1`, `text_to_image_recall@1`, their mean,
+    `mean_recall@1`, and so on for the other ranks. What monitors one of them,
+    such as `EarlyStopping` or `ModelCheckpoint`, stands behind it in the list
+    of callbacks.
+
+    After `fit`, `history` holds one dict per evaluation, with these and
+    `step`, the number of training steps so far.
 
     Raises:
         ValueError: when `fit` begins, if the arrays lack an input of the
@@ -64,6 +68,17 @@ class RetrievalEvaluation(EveryFewSteps):
         model = self._evaluated
         arrays = model_inputs(model, self.arrays)
         pairs = model.predict(arrays, batch_size=self.batch_size, verbose=0)
-        recalls = retrieval(pairs, self.ks)
+        recalls = with_means(retrieval(pairs, self.ks), self.ks)
         self.history.append({"step": self._step, **recalls})
         return recalls
+
+
+def with_means(recalls, ks):
+    """The recalls of both directions, and the mean of both."""
+    sides = ("image_to_text", "text_to_image")
+    means = {
+        f"mean_recall@{k}": sum(recalls[f"{side}_recall@{k}"] for side in sides)
+        / len(sides)
+        for k in ks
+    }
+    return {**recalls, **means}

@@ -144,7 +144,8 @@ class SigLIP(DualEncoder):
             variant: str. Size and patch size, such as `"B/16"`; the sizes
                 are `mu`, `Ti`, `S`, `B`, `L` and `So400m`, the patch size
                 any number of pixels.
-            **kwargs: Passed to `SigLIP`, such as `image_size`.
+            **kwargs: Passed to `SigLIP`, such as `image_size`; they win over
+                the sizes of the variant.
 
         Returns:
             A `SigLIP`.
@@ -159,7 +160,8 @@ class SigLIP(DualEncoder):
                 f"with a size of {sorted(SIZES)}. Received: variant="
                 f"{variant!r}"
             )
-        return cls(patch_size=int(patch_size), **SIZES[size], **kwargs)
+        sizes = {"patch_size": int(patch_size), **SIZES[size]}
+        return cls(**{**sizes, **kwargs})
 
     @property
     def forward_flops(self):

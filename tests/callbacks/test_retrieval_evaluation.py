@@ -49,6 +49,7 @@ def test_each_epoch_with_logs_of_the_final_weights(model, arrays):
     for name, value in expected.items():
         assert history[name][-1] == value
         assert callback.history[-1][name] == value
+    assert history["mean_recall@1"][-1] == np.mean(list(expected.values()))
 
 
 def make_functional():

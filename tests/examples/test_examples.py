@@ -40,11 +40,13 @@ def test_jest(tmp_path):
         NUM_EPOCHS="1",
         RESULTS=str(tmp_path / "results"),
     )
-    assert "computation" in output
+    assert "of the computation" in output
     assert "near_duplicate" in output
-    for name in ("learning_curves", "kept_and_dropped"):
+    for name in ("three_axes", "kept_and_dropped"):
         with Image.open(tmp_path / "results" / f"{name}.png") as image:
             assert min(image.size) > 300
+    page = (tmp_path / "results" / "selection.html").read_text("utf-8")
+    assert "near_duplicate" in page
 
 
 def test_getting_started(tmp_path):
