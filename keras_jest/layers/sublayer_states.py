@@ -138,6 +138,9 @@ def restore_additions(layer, state, dtype):
         layer.dtype_policy = policy
     if "lora_rank" in state and not layer.lora_enabled:
         layer.enable_lora(state["lora_rank"], lora_alpha=state["lora_alpha"])
+    if "lora_alpha" in state:
+        # Keras' own layers build their adapters without it.
+        layer.lora_alpha = state["lora_alpha"]
 
 
 def restore_trainable(layers, states):

@@ -9,6 +9,7 @@ import pytest
 from check_layer import fill_by_formula
 from check_layer import to_numpy
 from hypothesis import HealthCheck
+from hypothesis import example
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies
@@ -153,6 +154,7 @@ def assert_same(model, again, inputs, **tolerance):
     )
 
 
+@example(make=make_dual_encoder, actions=[(54, adapt)])  # Its embedding.
 @settings(
     max_examples=12,
     deadline=None,

@@ -90,7 +90,10 @@ def test_other_names():
 
 @pytest.mark.parametrize(
     "dtype, tolerance, logit_bias",
-    [("float16", 1e-3, -9.3), ("float32", 1e-6, None)],
+    [
+        pytest.param("float16", 1e-3, -9.3, marks=pytest.mark.slow),
+        ("float32", 1e-6, None),
+    ],
 )
 def test_precompute_says_what_the_reference_says(dtype, tolerance, logit_bias):
     live = reference(logit_scale=12.3, logit_bias=logit_bias)
@@ -150,6 +153,7 @@ def test_from_a_store(tmp_path):
         PrecomputedLosses.from_store(pairs)
 
 
+@pytest.mark.slow
 def test_a_run_from_a_store_is_that_of_its_reference(tmp_path):
     """Picks are equal, in an order in which the store was not written."""
     pytest.importorskip("pyarrow")
