@@ -6,9 +6,6 @@ DEMO = .venv-demo
 TEST = .venv-test
 # Who is done takes over what others have not begun.
 PYTEST = $(TEST)/bin/python -m pytest -q -n 2 --dist worksteal
-# Examples run on JAX, as for their readers; torch sooner ends the long ones.
-LONG = tar_shards or cifar10n
-EXAMPLES = test_examples or test_the_guide_runs
 
 .PHONY: demo test format clean
 
@@ -18,10 +15,9 @@ demo: $(DEMO)/ready
 test: $(TEST)/ready
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
-	KERAS_BACKEND=torch $(PYTEST) -m "" -k "not ($(EXAMPLES)) or $(LONG)"
+	KERAS_BACKEND=torch $(PYTEST) -m ""
 	KERAS_BACKEND=jax $(PYTEST) -m "not slow and not once"
 	KERAS_BACKEND=tensorflow $(PYTEST) -m "not slow and not once"
-	KERAS_BACKEND=jax $(PYTEST) tests/examples -m slow -k "not ($(LONG))"
 
 format: $(TEST)/ready
 	$(TEST)/bin/ruff check --fix .
