@@ -22,6 +22,7 @@ import time
 import grain
 import keras
 import numpy as np
+from train_step import SIZES
 from train_step import make_batch
 from train_step import make_model
 from train_step import make_trainer
@@ -160,6 +161,7 @@ def main():
     parser.add_argument("--variant", default="S/16")
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--sequence-length", type=int, default=16)
+    parser.set_defaults(**SIZES)
     parser.add_argument("--sub-batch", type=int, default=32)
     parser.add_argument("--filter-ratio", type=float, default=0.8)
     parser.add_argument("--steps", type=int, default=6)

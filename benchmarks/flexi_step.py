@@ -18,6 +18,7 @@ import json
 
 import keras
 import numpy as np
+from train_step import SIZES
 from train_step import keep_memory
 from train_step import make_batch
 from train_step import make_trainer
@@ -137,6 +138,7 @@ def main():
     )
     parser.add_argument("--time", type=int, nargs="*", default=[128])
     parser.add_argument("--sequence-length", type=int, default=16)
+    parser.set_defaults(**SIZES)
     parser.add_argument("--sub-batch", type=int, default=32)
     parser.add_argument("--filter-ratio", type=float, default=0.8)
     parser.add_argument("--coarse-share", type=float, default=0.5)

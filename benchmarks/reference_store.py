@@ -28,6 +28,7 @@ import time
 
 import keras
 import numpy as np
+from train_step import SIZES
 from train_step import make_batch
 from train_step import make_model
 from train_step import make_trainer
@@ -248,6 +249,7 @@ def main():
     parser.add_argument("--variant", default="S/16")
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--sequence-length", type=int, default=16)
+    parser.set_defaults(**SIZES)
     parser.add_argument("--filter-ratio", type=float, default=0.8)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", help="file for the figures")

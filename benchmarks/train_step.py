@@ -38,6 +38,9 @@ from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.models import SigLIP
 from keras_jest.models import precompute
 
+# Of models whose benchmark has no arguments for it.
+SIZES = {"vocabulary_size": 8000, "depth": None}
+
 
 def make_model(args):
     return SigLIP.from_variant(
@@ -199,8 +202,9 @@ def main():
     parser.add_argument("--sequence-length", type=int, default=16)
     parser.add_argument("--sub-batch", type=int, default=128)
     parser.add_argument("--filter-ratio", type=float, default=0.8)
-    parser.add_argument("--vocabulary-size", type=int, default=8000)
+    parser.add_argument("--vocabulary-size", type=int)
     parser.add_argument("--depth", type=int, help="other than the variant's")
+    parser.set_defaults(**SIZES)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--peer", choices=["transformers"])
     parser.add_argument("--keep-memory", action="store_true")
