@@ -21,7 +21,7 @@ what it keeps at that size. And the reference is a small model, run once.
 
 This example trains the same model twice, from the same initial weights, on
 drawings of emoji with their names, of which 70 % are noise: once uniformly,
-once with selection and a quarter of the steps. A ledger counts what both cost,
+once with selection and half of the steps. A ledger counts what both cost,
 down to the training of the reference.
 
 - [Data curation via joint example selection](https://arxiv.org/abs/2406.17711)
@@ -71,7 +71,7 @@ num_epochs = int(os.environ.get("NUM_EPOCHS", 4))
 sub_batch_size = 128
 super_batch_size = 640  # a filter ratio of 0.8
 num_steps = num_epochs * num_pairs // sub_batch_size
-num_jest_steps = num_steps // 4
+num_jest_steps = num_steps // 2
 reference_steps = num_steps
 learning_rate = 2e-3
 results = pathlib.Path(os.environ.get("RESULTS", "results"))
@@ -245,7 +245,7 @@ fit(
 """
 ## Joint selection
 
-The same model, sub-batch size and recipe, and a quarter of the steps. The
+The same model, sub-batch size and recipe, and half of the steps. The
 dataset yields super-batches, and `selection` says what is kept of them.
 `FlexiJEST` scores at half the side. The ledger is told of the reference's own
 training and of its one pass over the pool, and compares with the uniform run.
