@@ -26,6 +26,9 @@ from keras_jest.losses import SigmoidContrastiveLoss
 parquet = pytest.importorskip("pyarrow.parquet")
 
 POOL = make_pool(60)
+# Logits of up to 20, and losses that are sums over 20 pairs, in float32 and
+# in another order: 20 * 20 * 6e-8 is 2.4e-5.
+ROUNDING = 1e-4
 PARTS = ("super_batch", "sub_batch")
 
 
@@ -85,11 +88,13 @@ def test_a_line_per_step_tells_what_was_seen(tmp_path):
         assert step["sub_batch_rows"] == rows
         # The step's program and these passes differ in the order of sums.
         scores = [of["score"] for of in chosen]
-        np.testing.assert_allclose(step["sub_batch_scores"], scores, atol=1e-4)
+        np.testing.assert_allclose(
+            step["sub_batch_scores"], scores, atol=ROUNDING
+        )
         assert_a_part(step, rows)
     for name, expected in zip(("learner", "reference"), logits, strict=True):
         found = np.reshape(steps[0][f"super_batch_{name}"], (20, 20))
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+        np.testing.assert_allclose(found, expected, atol=ROUNDING)
 
 
 def assert_a_part(step, rows):
@@ -101,7 +106,9 @@ def assert_a_part(step, rows):
                 PARTS, map(len, (step["super_batch_rows"], rows)), strict=True
             )
         )
-        np.testing.assert_allclose(part, whole[np.ix_(rows, rows)], atol=1e-4)
+        np.testing.assert_allclose(
+            part, whole[np.ix_(rows, rows)], atol=ROUNDING
+        )
 
 
 @pytest.mark.once
@@ -119,7 +126,9 @@ def test_weights_of_one_step_ago(tmp_path):
     picks, steps = read(tmp_path / "log")
     for step in steps:
         scores = [of["score"] for of in picks if of["step"] == step["step"]]
-        np.testing.assert_allclose(step["sub_batch_scores"], scores, atol=1e-4)
+        np.testing.assert_allclose(
+            step["sub_batch_scores"], scores, atol=ROUNDING
+        )
 
 
 @pytest.mark.once
@@ -188,7 +197,7 @@ def assert_equal_steps(steps, others):
             if values is None or name in ("step", "seen"):
                 assert values == other[name]
             else:
-                np.testing.assert_allclose(values, other[name], atol=1e-5)
+                np.testing.assert_allclose(values, other[name], atol=ROUNDING)
 
 
 @pytest.mark.once
