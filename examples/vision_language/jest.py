@@ -384,7 +384,8 @@ print(
 """
 ## Conclusion
 
-- `fit()` with larger batches and `selection="joint"` is all that changes.
+- `fit()` with larger batches and a policy is all that changes, and `FlexiJEST`
+  in the place of `JESTModel` to look at them coarsely.
 - Selection trades scoring for training: read all three axes, not one. Coarse
   scoring, and a small reference that is run once, keep the trade cheap.
 - Next: a better reference, a higher filter ratio, and
