@@ -1,6 +1,8 @@
 """What selection is worth on a pool as the web has it: Zipf's law, half noise.
 
-    python benchmarks/heavy_tailed_pool.py --tune --seeds 0
+    python benchmarks/heavy_tailed_pool.py --tune --seeds 0 \
+        --json heavy_tailed_pool_tuning.json --arms "uniform, T" \
+        "joint 0.8" "joint 0.8, gain 10" --learning-rate 2e-3
     python benchmarks/heavy_tailed_pool.py --json heavy_tailed_pool.json
     python benchmarks/heavy_tailed_pool.py --json heavy_tailed_pool_long.json \
         --steps 4000 --seeds 0
@@ -58,7 +60,6 @@ from keras_jest.models import precompute
 IMAGE_SIZE = 32
 NUM_TUNING = 1000
 REFERENCE_WIDTH = 28
-LEARNING_RATES = (1e-3, 2e-3, 4e-3)
 NUM_TAGS = 2**13  # At least as many as there are names and keywords.
 TAGS_A_ROW = 8
 PARTS = 10  # of a run, for what was picked over time
@@ -106,6 +107,25 @@ ARMS = {
         f"{name} {ratio}": arm._replace(filter_ratio=ratio)
         for ratio in (0.8, 0.9)
         for name, arm in SCORED.items()
+    },
+}
+# Tried on the tuning rows alone.
+EXPLORED = {
+    **{
+        f"joint 0.8, {number} chunks": Arm(
+            policy=functools.partial(JointSelection, num_chunks=number)
+        )
+        for number in (1, 4, 64)
+    },
+    **{
+        f"{name}, gain {gain:g}": Arm(
+            policy=functools.partial(policy, gain=gain)
+        )
+        for name, policy in [
+            ("joint 0.8", JointSelection),
+            ("independent 0.8", IndependentSelection),
+        ]
+        for gain in (0.1, 0.3, 3.0, 10.0, float("inf"))
     },
 }
 
@@ -217,7 +237,7 @@ class Experiment:
         return precompute(self.reference(), self.data.pool, 128, "float32", 0)
 
     def run(self, name, seed, learning_rate):
-        arm = ARMS[name]
+        arm = {**ARMS, **EXPLORED}[name]
         steps = round(self.args.steps * arm.steps)
         policy, size = None, SUB_BATCH
         if arm.policy is not None:
@@ -336,7 +356,7 @@ def main():
         },
     )
     experiment = Experiment(Data(args), args)
-    run_all(experiment, args, print_table, LEARNING_RATES)
+    run_all(experiment, args, print_table)
 
 
 if __name__ == "__main__":

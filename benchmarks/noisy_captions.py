@@ -1,6 +1,7 @@
 """What ActiveCLIP gains on a noisy pool, in updates and in computation.
 
-    python benchmarks/noisy_captions.py --tune --arms "uniform, T" --seeds 0
+    python benchmarks/noisy_captions.py --tune --arms "uniform, T" --seeds 0 \
+        --learning-rate 1e-3 2e-3 4e-3 8e-3
     python benchmarks/noisy_captions.py --json benchmarks/noisy_captions.json
 
 Pool, learner, tuning rows and test are those of `noisy_pool.py`, and so is
@@ -37,7 +38,6 @@ from keras_jest.losses import SoftmaxContrastiveLoss
 
 SUPER_BATCH = 2 * SUB_BATCH
 SCORER_WIDTH = 28
-LEARNING_RATES = (1e-3, 2e-3, 4e-3, 8e-3)
 LOSSES = {
     "softmax": SoftmaxContrastiveLoss(),
     "sigmoid": SigmoidContrastiveLoss(),
@@ -157,11 +157,11 @@ def quality(recalls):
 
 def main():
     description = __doc__.splitlines()[0]
-    args = noisy_pool.parse(description, ARMS, learning_rate=4e-3)
+    args = noisy_pool.parse(description, ARMS, learning_rate=[4e-3])
     experiment = NoisyCaptions(noisy_pool.Data(args.data, args.tune), args)
     scorer = experiment.flops[0] / experiment.flops[1]
     print(f"A scorer costs 1/{scorer:.1f} of the learner.")
-    noisy_pool.run_all(experiment, args, print_table, LEARNING_RATES)
+    noisy_pool.run_all(experiment, args, print_table)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What selection gains on a noisy pool, on three axes.
 
-    python benchmarks/noisy_pool.py --tune --arms "uniform, T" --seeds 0
+    python benchmarks/noisy_pool.py --tune --arms "uniform, T" --seeds 0 \
+        --learning-rate 3e-4 6e-4 1e-3 2e-3
     python benchmarks/noisy_pool.py --json benchmarks/noisy_pool.json
 
 A learner is trained from the same initial weights on the pool with 70 % of
@@ -46,7 +47,6 @@ from keras_jest.models import precompute
 IMAGE_SIZE = 32
 SUB_BATCH = 128
 NUM_TUNING = 371
-LEARNING_RATES = (3e-4, 6e-4, 1e-3, 2e-3)
 WIDTH = 128
 VOCABULARY = 2000
 SEQUENCE_LENGTH = 16
@@ -375,11 +375,11 @@ def parse(description, arms, more=(), **defaults):
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=1000, help="T")
     parser.add_argument("--reference-steps", type=int, default=1000)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument(
-        "--tune",
-        action="store_true",
-        help="look at the tuning rows, with all learning rates",
+        "--learning-rate", type=float, nargs="+", default=[2e-3]
+    )
+    parser.add_argument(
+        "--tune", action="store_true", help="look at the tuning rows"
     )
     parser.add_argument("--json", type=pathlib.Path, help="results, kept")
     for name, value in dict(more).items():
@@ -388,16 +388,15 @@ def parse(description, arms, more=(), **defaults):
     return parser.parse_args()
 
 
-def run_all(experiment, args, print_table, learning_rates):
+def run_all(experiment, args, print_table):
     """Run what is not in the file yet, and keep each result there."""
     results = []
     if args.json and args.json.exists():
         results = json.loads(args.json.read_text())
     done = {(r["arm"], r["seed"], r["learning_rate"]) for r in results}
-    rates = learning_rates if args.tune else [args.learning_rate]
     for seed in args.seeds:
         for name in args.arms:
-            for rate in rates:
+            for rate in args.learning_rate:
                 if (name, seed, rate) in done:
                     continue
                 results.append(experiment.run(name, seed, rate))
@@ -416,7 +415,7 @@ def as_lines(results):
 def main():
     args = parse(__doc__.splitlines()[0], ARMS)
     experiment = Experiment(Data(args.data, args.tune), args)
-    run_all(experiment, args, print_table, LEARNING_RATES)
+    run_all(experiment, args, print_table)
 
 
 if __name__ == "__main__":
