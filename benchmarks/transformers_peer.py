@@ -60,7 +60,7 @@ class KerasStep:
             name: keras.ops.convert_to_tensor(of)
             for name, of in self.batch.items()
         }
-        loss = self.loss(None, self.model(batch, training=True))
+        loss = self.loss((), self.model(batch, training=True))
         loss.backward()
         return float(loss.detach())
 
