@@ -8,7 +8,8 @@ from keras_jest.data.record_key import keys_to_hex
 
 def picked_columns(steps):
     """The columns of some steps, as arrays."""
-    names = [of for of in ("picks", "scores", "key") if of in steps[0][1]]
+    names = ["picks", "scores", "seen_score"]
+    names += ["key"] if "key" in steps[0][1] else []
     fetched = [
         (step, {name: keras.ops.convert_to_numpy(of[name]) for name in names})
         for step, of in steps
@@ -23,6 +24,9 @@ def picked_columns(steps):
         "step": np.repeat(np.array(numbers, "int32"), sizes),
         "row": joined("picks").astype("int32"),
         "score": joined("scores").astype("float32"),
+        "seen_score": np.repeat(
+            np.array([of["seen_score"] for _, of in fetched], "float32"), sizes
+        ),
     }
     if "key" in fetched[0][1]:
         columns["key"] = keys_to_hex(joined("key"))

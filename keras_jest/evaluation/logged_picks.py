@@ -10,7 +10,7 @@ from keras_jest.data.record_key import keys_from_hex
 from keras_jest.data.record_key import keys_to_hex
 from keras_jest.data.recording import recorded_settings
 
-COLUMNS = ["step", "row", "score", "key"]
+COLUMNS = ["step", "row", "score", "seen_score", "key"]
 
 
 class Picks(NamedTuple):
@@ -19,6 +19,7 @@ class Picks(NamedTuple):
     step: np.ndarray
     row: np.ndarray
     score: np.ndarray
+    seen_score: np.ndarray
     record: np.ndarray
 
 
@@ -44,14 +45,21 @@ def logged_picks(log, index):
                 f"{schema.names}"
             )
         for table in as_far_as_whole(log, tables):
-            step, row, score = (table[of].to_numpy() for of in COLUMNS[:3])
+            step, row, score, seen = (numbers(table, of) for of in COLUMNS[:4])
             keys = keys_from_hex(table["key"].to_pylist())
             is_empty = is_empty and not len(step)
-            yield Picks(step, row, score, found(keys, index, log))
+            yield Picks(step, row, score, seen, found(keys, index, log))
     if is_empty:
         raise ValueError(
             f"Expected a log of one step or more. Received: {log}, with none."
         )
+
+
+def numbers(table, name):
+    """A column, NaN where a log of an earlier version has none."""
+    if name in table.column_names:
+        return table[name].to_numpy()
+    return np.full(len(table), np.nan, "float32")
 
 
 def found(keys, index, log):

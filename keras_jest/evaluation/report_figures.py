@@ -49,20 +49,12 @@ def averaged(x, y):
     return tuple(np.array([of[part].mean() for part in parts]) for of in (x, y))
 
 
-def learnability_figure(steps, scores, shot_steps, shot_scores):
+def learnability_figure(steps, scores, seen_scores):
     """The mean score of what was kept, and of whole super-batches."""
     figure, (axes,) = new_axes()
     axes.axhline(0.0, color=INK, linewidth=0.6)
     axes.plot(*averaged(steps, scores), color=KEPT, label="sub-batch")
-    if len(shot_steps):
-        axes.plot(
-            shot_steps,
-            shot_scores,
-            color=SEEN,
-            marker="o",
-            markersize=3,
-            label="super-batch, of snapshots",
-        )
+    axes.plot(*averaged(steps, seen_scores), color=SEEN, label="super-batch")
     axes.set(xlabel="step", ylabel="mean score")
     axes.legend(frameon=False, labelcolor=INK, fontsize=8)
     return figure

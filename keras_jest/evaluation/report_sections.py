@@ -14,6 +14,10 @@ NO_SNAPSHOTS = (
     "This log has no snapshots: SelectionLog(path, snapshot_every=500) takes "
     "one every 500 steps."
 )
+NO_SEEN_SCORE = (
+    "This log does not tell the scores of whole super-batches: it was "
+    "written by an earlier version."
+)
 NO_SEEN = (
     "This log does not tell which rows were seen and left out, only which "
     "were kept: SelectionLog(path, keep_seen=True) keeps the keys of all."
@@ -47,20 +51,16 @@ def of_part(snapshots, name):
     return [of for of in snapshots if of["part"] == name]
 
 
-def learnability_section(tables, snapshots):
+def learnability_section(tables):
     steps = tables["steps"]
-    wholes = of_part(snapshots, "super_batch")
-    figure = figures.learnability_figure(
-        steps["step"].to_numpy(),
-        steps["score"].to_numpy().astype("float64"),
-        [of["step"] for of in wholes],
-        [of["score"] for of in wholes],
-    )
+    curves = [
+        steps[name].to_numpy().astype("float64")
+        for name in ("score", "seen_score")
+    ]
+    figure = figures.learnability_figure(steps["step"].to_numpy(), *curves)
     parts = [figure_part("Mean scores over the steps.", figure)]
-    if not wholes:
-        parts.append(
-            part("missing", f"{NO_SNAPSHOTS} They tell what is seen, too.")
-        )
+    if steps["seen_score"].null_count == len(steps):
+        parts.append(part("missing", NO_SEEN_SCORE))
     return Section(
         "learnability",
         "Learnability",

@@ -119,7 +119,7 @@ def other_sections(log, tables, records, columns):
     """The sections before the pictures and those after them."""
     snapshots = tables["snapshots"].to_pylist()
     before = [
-        sections.learnability_section(tables, snapshots),
+        sections.learnability_section(tables),
         sections.kept_section(tables),
         sections.matrix_section(snapshots),
     ]

@@ -42,9 +42,9 @@ def selection_tables(log, records, columns=()):
         log does not tell is null, or a table without lines.
 
         - `steps`, a line per step: `step`, rows `kept` and `seen`, mean
-          `score` of what was kept, `first_time`, how many of it were kept
-          for the first time, and `kept_share` of the records that were kept
-          so far.
+          `score` of what was kept, `seen_score`, the mean of the whole
+          super-batch, `first_time`, how many of it were kept for the first
+          time, and `kept_share` of the records that were kept so far.
         - `records`, a line per record: `record`, `key`, `kept` and `seen`,
           how often; `score`, the mean of the scores that the log knows of it,
           of its picks and of snapshots; and `columns`.
@@ -187,6 +187,7 @@ def steps_table(tally):
         "kept": of["kept"],
         "seen": pyarrow.array(seen, mask=seen < 0),
         "score": pyarrow.array(means, mask=num_scores == 0),
+        "seen_score": pyarrow.array(of["seen_score"], from_pandas=True),
         "first_time": of["first_time"],
         "kept_share": np.cumsum(of["first_time"]) / len(tally.kept),
     }

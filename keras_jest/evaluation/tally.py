@@ -26,6 +26,7 @@ class Tally:
             "seen": np.full(len(steps), -1),
             "score": np.zeros(len(steps)),
             "num_scores": np.zeros(len(steps), "int64"),
+            "seen_score": np.full(len(steps), np.nan),
             "first_time": np.zeros(len(steps), "int64"),
         }
         edges = np.linspace(0, len(steps), min(NUM_BINS, len(steps)) + 1)
@@ -47,6 +48,7 @@ class Tally:
         np.add.at(by_step["kept"], lines, 1)
         np.add.at(by_step["num_scores"], lines, finite)
         np.add.at(by_step["score"], lines, np.where(finite, picks.score, 0.0))
+        by_step["seen_score"][lines] = picks.seen_score
         records, first = np.unique(picks.record, return_index=True)
         is_new = self.kept[records] == 0
         np.add.at(by_step["first_time"], lines[first[is_new]], 1)

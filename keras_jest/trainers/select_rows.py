@@ -27,7 +27,8 @@ def select_rows(model, data):
         Tuple of the `b` examples to train on, in the same structure, and a
         dict about them: `picks`, their row numbers; `scores`, by how much
         the learner's loss exceeds the reference's, 0 where nothing was
-        scored; `key`, where the data has one; and `labels_outside`, how
+        scored; `seen_score`, their mean over the super-batch; `key`, where
+        the data has one; and `labels_outside`, how
         many labels are no class, where they are classes.
     """
     data = keras.tree.map_structure(as_tensor, data)
@@ -40,7 +41,7 @@ def select_rows(model, data):
     if isinstance(x, dict) and "key" in x:
         chosen["key"] = ops.take(x["key"], picks, axis=0)
     metrics = model.selection_metrics
-    metrics.update(scores, picks, is_scored)
+    chosen["seen_score"] = metrics.update(scores, picks, is_scored)
     num_scored = num_rows * ops.cast(is_scored, "float32")
     metrics.update_work(picks.shape[0], num_scored)
     if metrics.shows_spread and draws_by_score(model.selection):

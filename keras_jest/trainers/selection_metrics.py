@@ -41,14 +41,20 @@ class SelectionMetrics(keras.layers.Layer):
         self.built = True
 
     def update(self, scores, picks, is_scored):
-        """Take in the scores of one super-batch, and which were kept."""
+        """Take in the scores of one super-batch, and which were kept.
+
+        Returns:
+            Scalar, the mean of those of the super-batch that are finite.
+        """
         finite = ops.isfinite(scores)
         self.nonfinite_rows.update_state(1.0 - ops.cast(finite, "float32"))
         weights = ops.cast(ops.logical_and(finite, is_scored), "float32")
         scores = ops.where(finite, scores, 0.0)
         self.learnability.update_state(scores, sample_weight=weights)
+        mean = ops.sum(scores * weights) / ops.maximum(ops.sum(weights), 1.0)
         scores, weights = ops.take(scores, picks), ops.take(weights, picks)
         self.kept_learnability.update_state(scores, sample_weight=weights)
+        return mean
 
     def update_spread(self, scores, is_scored, gain):
         """Take in how far the scores of one super-batch are apart."""

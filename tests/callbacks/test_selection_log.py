@@ -53,17 +53,20 @@ def test_rows_keys_and_scores(pool, tmp_path, steps_at_a_time):
         losses = loss.given(encoder.predict(inputs, verbose=0)).values
         scores.append(keras.ops.convert_to_numpy(losses))
     scores = scores[0] - scores[1]
-    steps, rows, kept = [], [], []
+    steps, rows, kept, means = [], [], [], []
     for step, start in enumerate(range(0, 36, 10)):
         batch = scores[start : start + 10]
         picks = np.argsort(-batch)[: len(batch) // 2]
         steps += [step] * len(picks)
         rows += picks.tolist()
         kept += (start + picks).tolist()
+        means += [batch.mean()] * len(picks)
     assert table["step"] == steps
     assert table["row"] == rows
     assert table["key"] == [key_to_hex(pool["key"][row]) for row in kept]
     np.testing.assert_allclose(table["score"], scores[kept], atol=1e-4)
+    # Means of ten such scores, of which each is right to 1e-4.
+    np.testing.assert_allclose(table["seen_score"], means, atol=1e-4)
 
 
 class Interrupt(keras.callbacks.Callback):
@@ -147,7 +150,7 @@ def test_without_keys_there_is_no_such_column(pool, tmp_path):
     log = SelectionLog(tmp_path / "log.parquet")
     make_model().fit(pool, batch_size=12, verbose=0, callbacks=[log])
     table = parquet.read_table(tmp_path / "log.parquet")
-    assert table.column_names == ["step", "row", "score"]
+    assert table.column_names == ["step", "row", "score", "seen_score"]
 
 
 def test_a_model_that_selects_nothing_is_an_error(pool, tmp_path):

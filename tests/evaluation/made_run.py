@@ -52,11 +52,13 @@ class MadeRun:
         rng = np.random.default_rng(seed)
         self.keys = np.stack([key_of(of) for of in records])
         self.seen, self.rows, self.scores, self.shots = [], [], [], []
+        self.seen_scores = []
         for step in range(num_steps):
             self.seen.append(rng.permutation(len(records) - 2)[:12])
             order = np.argsort(self.seen[-1] % 3, kind="stable")
             self.rows.append(order[:4])
             self.scores.append(rng.normal(size=4).astype("float32"))
+            self.seen_scores.append(np.float32(rng.normal()))
             shots = [self.shot(rng, of) for of in (np.arange(12), order[:4])]
             self.shots.append(shots if step % every == 0 else None)
         self.kept = [
@@ -74,14 +76,24 @@ class MadeRun:
             "reference": reference,
         }
 
-    def write(self, path, keep_seen=True, snapshots=True, with_key=True):
+    def write(
+        self,
+        path,
+        keep_seen=True,
+        snapshots=True,
+        with_key=True,
+        with_seen_score=True,
+    ):
         """Write the log, complete, and what is kept beside it."""
         steps = np.arange(len(self.rows), dtype="int32")
         columns = {
             "step": np.repeat(steps, 4),
             "row": np.concatenate(self.rows).astype("int32"),
             "score": np.concatenate(self.scores),
+            "seen_score": np.repeat(self.seen_scores, 4),
         }
+        if not with_seen_score:
+            del columns["seen_score"]
         if with_key:
             columns["key"] = keys_to_hex(self.keys[np.concatenate(self.kept)])
         append(path, columns)

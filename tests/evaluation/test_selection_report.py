@@ -120,7 +120,7 @@ def test_sections_say_what_would_fill_them(records, tmp_path):
     page = write(records, tmp_path, (), keep_seen=False, snapshots=False)
     text = " ".join(page.texts)
     assert page.ids == SECTIONS
-    assert text.count("snapshot_every=500") == 2
+    assert text.count("snapshot_every=500") == 1
     assert text.count("keep_seen=True") == 1
     assert "the first has: class, source." in text
     assert "Never kept" in text and "Never seen" not in text

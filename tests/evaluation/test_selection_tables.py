@@ -44,6 +44,7 @@ def test_steps_and_records(records, tmp_path):
             "step": step,
             "kept": 4,
             "seen": 12,
+            "seen_score": run.seen_scores[step],
             "first_time": len(new),
             "kept_share": len(so_far) / 40,
         }
@@ -54,6 +55,15 @@ def test_steps_and_records(records, tmp_path):
             assert line["score"] == pytest.approx(np.mean(scores[row]))
         else:
             assert line["score"] is None
+
+
+def test_a_log_of_an_earlier_version_lacks_scores_of_what_was_seen(
+    records, tmp_path
+):
+    log = MadeRun(records).write(tmp_path / "log", with_seen_score=False)
+    steps = selection_tables(log, records)["steps"]
+    assert steps["seen_score"].null_count == len(steps)
+    assert steps["score"].null_count == 0
 
 
 def test_groups_over_all_steps_and_over_time(records, tmp_path):
