@@ -70,14 +70,22 @@ class ChecksFirstBatch:
 
     def __call__(self, *arguments):
         if self.is_next_first:
-            batch, arguments = backend.first_batch(self.model, arguments)
-            try:
-                self.look_at(batch)
-            except ValueError:
-                backend.hand_back(self.model, arguments)
-                raise
+            arguments = self.looked_at(arguments)
             self.is_next_first = False
         return self.function(*arguments)
+
+    def looked_at(self, arguments):
+        """The arguments again, when the first batch of them will do."""
+        try:
+            batch, again = backend.first_batch(self.model, arguments)
+            self.look_at(batch)
+        except StopIteration:  # Keras goes on.
+            raise
+        except Exception:
+            # The data itself may fail, too.
+            backend.hand_back(self.model, arguments)
+            raise
+        return again
 
     def look_at(self, batch):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)

@@ -3,6 +3,14 @@
 import keras
 
 
+class BatchError(ValueError):
+    """A batch is not what a model reads.
+
+    Keras wraps what a model raises while it is built, and fills it with
+    tensors: by this class the sentence is found again.
+    """
+
+
 def model_inputs(model, inputs, role="model"):
     """Give `model` exactly the inputs that it names.
 
@@ -23,17 +31,42 @@ def model_inputs(model, inputs, role="model"):
     Raises:
         ValueError: if the batch lacks an input that the model names.
     """
+    check_has_names(model, inputs, role)
     structure = input_names(model) if isinstance(inputs, dict) else None
     if structure is None:
         return inputs
     missing = missing_inputs(structure, inputs)
     if missing:
-        raise ValueError(
+        raise BatchError(
             f"The {role} needs inputs that the batch lacks: {missing}. "
             f"Received: a batch with the keys {sorted(inputs)}. Rename the "
-            "arrays of the dataset or the inputs of the model."
+            f"arrays of the dataset or the inputs of the model{hint(missing)}."
         )
     return keras.tree.map_structure(inputs.get, structure)
+
+
+def hint(missing):
+    """How an input gets a name, where Keras has made one up."""
+    if not any(name.startswith("keras_tensor") for name in missing):
+        return ""
+    return ", which have no names yet: keras.Input(shape, name='images')"
+
+
+def check_has_names(model, inputs, role="model"):
+    """Raise if a model takes its inputs by name and gets them without."""
+    names = getattr(model, "input_keys", None)
+    if not names or isinstance(inputs, dict):
+        return
+    received = f"an array of shape {tuple(getattr(inputs, 'shape', ()))}"
+    if isinstance(inputs, list | tuple):
+        received = f"a {type(inputs).__name__} of {len(inputs)}"
+    example = ", ".join(f"'{name}': ..." for name in names)
+    raise BatchError(
+        f"The {role} takes its inputs by name, {list(names)}, and targets "
+        f"are not needed: give `fit` a dict of arrays, {{{example}}}, or "
+        "batches that are such dicts (of a `tf.data.Dataset` or a generator "
+        f"tuples of one dict). Received: {received}"
+    )
 
 
 def take_inputs(model, inputs):

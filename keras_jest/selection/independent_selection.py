@@ -3,6 +3,7 @@
 from keras_jest.api_export import keras_jest_export
 from keras_jest.selection.draws import draw
 from keras_jest.selection.draws import fold_in
+from keras_jest.selection.scores import score_rows
 from keras_jest.selection.selection_policy import SelectionPolicy
 
 
@@ -41,6 +42,6 @@ class IndependentSelection(SelectionPolicy):
     """
 
     def select(self, learner, reference, seed):
-        scores = self.score(learner.values, reference.values)
+        scores = score_rows(self.score, learner.values, reference.values)
         size = self.num_kept(scores.shape[0])
         return draw(scores, self.gain, size, fold_in(seed, 0))

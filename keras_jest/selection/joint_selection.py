@@ -6,6 +6,7 @@ from keras_jest.api_export import keras_jest_export
 from keras_jest.selection.draws import draw
 from keras_jest.selection.draws import fold_in
 from keras_jest.selection.draws import mark
+from keras_jest.selection.scores import score_rows
 from keras_jest.selection.selection_policy import SelectionPolicy
 from keras_jest.selection.selection_policy import is_count
 
@@ -78,7 +79,7 @@ class JointSelection(SelectionPolicy):
                 learner = learner.add(picks[-1])
                 reference = reference.add(picks[-1])
                 drawn = mark(drawn, picks[-1])
-            scores = self.score(learner.values, reference.values)
+            scores = score_rows(self.score, learner.values, reference.values)
             chunk_seed = fold_in(seed, number)
             picks.append(draw(scores, self.gain, size, chunk_seed, drawn))
         return ops.concatenate(picks)

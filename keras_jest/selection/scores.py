@@ -108,6 +108,29 @@ def get(score):
     return SCORES[score]
 
 
+def score_rows(score, learner, reference):
+    """Call a score, and raise, while the step is traced, if it is not one.
+
+    Args:
+        score: a function of losses, as above.
+        learner: float32 tensor of shape `(n,)`.
+        reference: float32 tensor of shape `(n,)`.
+
+    Returns:
+        Tensor of shape `(n,)`.
+    """
+    scores = score(learner, reference)
+    shape = tuple(getattr(scores, "shape", ()))
+    if shape != tuple(learner.shape):
+        name = getattr(score, "__name__", type(score).__name__)
+        raise ValueError(
+            "A score gives each row a number: of losses of shape "
+            f"{tuple(learner.shape)} it returns as many. Received: shape "
+            f"{shape} from {name}. Leave out what sums or averages over rows."
+        )
+    return scores
+
+
 def needs(score):
     """The names of the models whose losses a score reads."""
     return NEEDS.get(score, ("learner", "reference"))

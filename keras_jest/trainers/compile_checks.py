@@ -2,6 +2,7 @@
 
 import itertools
 import numbers
+import warnings
 
 import keras
 
@@ -170,6 +171,14 @@ def check_policy(policy, model, loss, is_scheduled):
     if policy is None:
         return
     check_names(policy)
+    if isinstance(policy, JointSelection) and not hasattr(loss, "given"):
+        warnings.warn(
+            "`JointSelection` picks rows that teach together, and with a loss "
+            "of single examples none does: it is independent selection in "
+            f"{policy.num_chunks} draws. Take selection='independent'. "
+            f"Received: loss={type(loss).__name__}",
+            stacklevel=3,
+        )
     is_stored = isinstance(model.reference, PrecomputedLosses)
     if (
         is_stored

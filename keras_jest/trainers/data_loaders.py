@@ -3,6 +3,10 @@
 import copy
 import sys
 
+import numpy as np
+
+from keras_jest.models.model_inputs import BatchError
+
 
 def with_tuples(dataset):
     """Let a torch `DataLoader` of dicts yield tuples, as Keras expects.
@@ -31,7 +35,25 @@ class TupleCollate:
 
     def __call__(self, records):
         batch = self.collate(records)
+        check_no_texts(batch)
         return (batch,) if isinstance(batch, dict) else batch
+
+
+def check_no_texts(batch):
+    """Raise if a dict of arrays holds texts, which are no tensors."""
+    texts = [
+        name
+        for name, rows in (batch.items() if isinstance(batch, dict) else ())
+        if isinstance(rows, list | tuple | np.ndarray)
+        and np.asarray(rows[:1]).dtype.kind in "USO"
+    ]
+    if texts:
+        raise BatchError(
+            "Texts cannot travel through `fit`, numbers can: make token ids "
+            "of captions with a tokenizer, such as keras_jest.data.Tokenizer, "
+            "whose call returns them as an array, and leave other texts out. "
+            f"Received: texts in {texts}"
+        )
 
 
 def in_recorded_order(replay, selection, kwargs):

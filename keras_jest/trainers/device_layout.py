@@ -1,7 +1,5 @@
 """Batches and the devices that they are laid out over."""
 
-import contextlib
-
 import keras
 from keras import ops
 
@@ -46,18 +44,3 @@ def check_sizes(num_rows, num_kept):
             "`drop_remainder` in the dataset and `sub_batch_size` in the "
             "policy."
         )
-
-
-@contextlib.contextmanager
-def explained_sizes():
-    """Say what to do where JAX cannot lay a batch out."""
-    try:
-        yield
-    except ValueError as error:
-        is_distributed = keras.distribution.distribution() is not None
-        if not is_distributed or "evenly divide" not in str(error):
-            raise
-        raise ValueError(
-            "The devices do not divide a batch. Set `drop_remainder` "
-            f"in the dataset, or another batch size. Received: {error}"
-        ) from error

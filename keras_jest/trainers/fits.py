@@ -12,13 +12,15 @@ from keras_jest.data.position import GRAIN_ITERATORS
 from keras_jest.data.position import is_grain
 from keras_jest.data.position import positioned
 from keras_jest.data.replay import Replay
+from keras_jest.models.model_inputs import check_has_names
 from keras_jest.selection import policies
 from keras_jest.trainers.columns import check_steps
 from keras_jest.trainers.compile_checks import check_policy
 from keras_jest.trainers.compile_checks import check_store
+from keras_jest.trainers.data_loaders import check_no_texts
 from keras_jest.trainers.data_loaders import in_recorded_order
 from keras_jest.trainers.data_loaders import with_tuples
-from keras_jest.trainers.device_layout import explained_sizes
+from keras_jest.trainers.explained_errors import explained_errors
 from keras_jest.trainers.holding import holding
 from keras_jest.trainers.labels import LabelCheck
 from keras_jest.trainers.labels import check_labels
@@ -49,6 +51,7 @@ def fit(self, x=None, *args, selection="compiled", **kwargs):
     """
     if "validation_data" in kwargs:
         kwargs["validation_data"] = with_tuples(kwargs["validation_data"])
+    check_arrays(self.learner, x)
     self.roles.freeze_reference()
     check_labels(self, args[0] if args else kwargs.get("y"))
     check_store(self.reference, x)
@@ -60,13 +63,21 @@ def fit(self, x=None, *args, selection="compiled", **kwargs):
         scores_by = settings.score_loss or self.loss
         check_policy(policy, self, scores_by, settings.is_scheduled)
         held |= {"selection": policy, "train_function": None}
-    with explained_sizes(), holding(self, **held):
+    with explained_errors(), holding(self, **held):
         if isinstance(x, Replay):
             kwargs = in_recorded_order(x, self.selection, kwargs)
         history = fit_of(self, with_tuples(x), *args, **kwargs)
         check_steps(self.selection)
     self.selection_metrics.check(num_classes(self))
     return history
+
+
+def check_arrays(learner, x):
+    """Raise if arrays, which are there to be looked at, do not fit."""
+    if isinstance(x, dict):
+        check_no_texts(x)
+    elif isinstance(x, list | tuple) or hasattr(x, "__array__"):
+        check_has_names(learner, x, "learner")
 
 
 def fit_of(model, *args, **kwargs):

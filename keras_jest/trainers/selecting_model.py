@@ -17,7 +17,7 @@ from keras_jest.trainers.columns import check_steps
 from keras_jest.trainers.compile_checks import check_constructor
 from keras_jest.trainers.compile_checks import check_super_batch_size
 from keras_jest.trainers.data_loaders import with_tuples
-from keras_jest.trainers.device_layout import explained_sizes
+from keras_jest.trainers.explained_errors import explained_errors
 from keras_jest.trainers.first_look import first_look
 from keras_jest.trainers.holding import holding
 from keras_jest.trainers.labels import num_classes
@@ -125,7 +125,7 @@ class SelectingModel(keras.Model):
 
     def train_on_batch(self, *args, **kwargs):
         self.roles.freeze_reference()
-        with explained_sizes():
+        with explained_errors():
             logs = super().train_on_batch(*args, **kwargs)
         self.selection_metrics.check(num_classes(self))
         check_steps(self.selection)
@@ -193,7 +193,7 @@ class SelectingModel(keras.Model):
         return self.selection_metrics.visible(logs, policy)
 
     def evaluate(self, x=None, *args, **kwargs):
-        with explained_sizes(), holding(self, _is_evaluating=True):
+        with explained_errors(), holding(self, _is_evaluating=True):
             return super().evaluate(with_tuples(x), *args, **kwargs)
 
     def test_on_batch(self, *args, **kwargs):
@@ -201,7 +201,7 @@ class SelectingModel(keras.Model):
             return super().test_on_batch(*args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
-        with explained_sizes():
+        with explained_errors():
             return super().predict(with_tuples(x), *args, **kwargs)
 
     def _build_all(self, inputs):

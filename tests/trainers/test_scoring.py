@@ -18,8 +18,8 @@ from small_models import to_numpy
 from keras_jest import IndependentSelection
 from keras_jest import JointSelection
 from keras_jest import UniformSelection
-from keras_jest.trainers.device_layout import explained_sizes
 from keras_jest.trainers.device_layout import gather
+from keras_jest.trainers.explained_errors import explained_errors
 
 SLOW = pytest.mark.slow
 LEARNER_AND_REFERENCE_PASSES = [
@@ -165,7 +165,7 @@ def test_score_loss_is_for_scoring_alone():
 
 def test_sizes_are_explained_on_several_devices_alone():
     with pytest.raises(ValueError, match="^cannot evenly divide$"):
-        with explained_sizes():
+        with explained_errors():
             raise ValueError("cannot evenly divide")
 
 
