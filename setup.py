@@ -14,6 +14,7 @@ TORCH = ["torch>=2.6"]
 HUB = ["keras-hub>=0.24"]
 PLOTS = ["matplotlib>=3.8"]
 PARQUET = ["pyarrow>=15"]
+GUIDES = ["scikit-learn>=1.4", *PLOTS]
 REPORT = ["jinja2>=3.1", *PLOTS, *PARQUET]
 RAY = ["ray[data]>=2.40", *PARQUET]
 DEV = [
@@ -38,6 +39,7 @@ setup(
     license_files=["LICENSE", "NOTICE"],
     packages=find_packages(include=["keras_jest", "keras_jest.*"]),
     package_data={
+        "keras_jest": ["py.typed"],
         "keras_jest.datasets": ["files/*"],
         "keras_jest.evaluation": ["templates/*"],
     },
@@ -54,6 +56,7 @@ setup(
         "tensorflow": TENSORFLOW,
         "torch": TORCH,
         "hub": HUB,
+        "guides": GUIDES,
         "plots": PLOTS,
         "parquet": PARQUET,
         "report": REPORT,

@@ -1,5 +1,7 @@
 """Keras 3 models that decide what they train on while they train."""
 
+# First of all, or the imports below would fail in other words.
+from keras_jest import keras_backend  # isort: skip
 from keras_jest import callbacks
 from keras_jest import data
 from keras_jest import datasets

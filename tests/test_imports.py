@@ -1,5 +1,6 @@
 """What an import loads, and which folder may import which."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -34,6 +35,41 @@ def modules_after_importing(name):
 def test_importing_the_library_loads_no_more_than_keras_does():
     extra = modules_after_importing("keras_jest") - {"keras_jest"}
     assert extra <= modules_after_importing("keras")
+
+
+@pytest.mark.parametrize(
+    ("installed", "advice"),
+    [
+        (["jax"], "Installed: ['jax']. Set KERAS_BACKEND=jax before"),
+        ([], "KERAS_BACKEND=jax before Python starts, or in"),
+    ],
+)
+def test_without_keras_own_backend_it_says_what_to_set(
+    tmp_path, installed, advice
+):
+    """As with the JAX extra alone, and with nothing installed."""
+    missing = {"jax", "tensorflow", "torch"} - set(installed)
+    program = f"""
+import importlib.util, sys
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name: (
+    None if name in {missing} else find(name))
+for name in {missing}:
+    sys.modules[name] = None
+import keras_jest
+"""
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
+    environment.pop("KERAS_BACKEND", None)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: Keras wants tensorflow, which is not")
+    assert advice in last
 
 
 @pytest.mark.once
