@@ -51,17 +51,17 @@ def record_id(identity, key, fields):
     return value if isinstance(value, str) and value else None
 
 
-def check_identity(identity, choices, source):
+def check_identity(identity, choices, field):
     """Raise unless an identity is a text.
 
     Args:
         identity: as a reader of records was given it.
         choices: str, which there are but for fields.
-        source: str, where the fields are.
+        field: str, what the others are.
     """
     if not isinstance(identity, str):
         raise ValueError(
-            f"Expected `identity` to be {choices} or a field of {source}. "
+            f"Expected `identity` to be {choices} or {field}. "
             f"Received: identity={identity!r}"
         )
 
@@ -82,13 +82,13 @@ def hashed_keys(ids):
     return keys
 
 
-def field_ids(ids, identity, source, show):
+def field_ids(ids, identity, field, show):
     """What records have in a field, to be hashed.
 
     Args:
         ids: list of str or `None`, as `record_id` gives them.
         identity: str, the field.
-        source: str, where it is.
+        field: str, what that is.
         show: function that names records by their numbers.
 
     Returns:
@@ -100,10 +100,10 @@ def field_ids(ids, identity, source, show):
     without = [row for row, text in enumerate(ids) if text is None]
     if without:
         raise ValueError(
-            f"Expected identity={identity!r} to be a field of {source} of "
-            "each record, a text or a number. Take another field, or 'key'. "
-            f"Received: {len(without)} of {len(ids)} records "
-            f"without, such as {show(without[:MAX_SHOWN])}"
+            f"Expected identity={identity!r} to be {field} of each record, a "
+            "text or a number. Take another, or 'key'. Received: "
+            f"{len(without)} of {len(ids)} records without, such as "
+            f"{show(without[:MAX_SHOWN])}"
         )
     return [text.encode("utf-8", "backslashreplace") for text in ids]
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_jest.data.check_records import check_is_sequence
 from keras_jest.data.identity import key_of
 from keras_jest.data.key_index import KeyIndex
 
@@ -18,6 +19,7 @@ def record_keys(records):
     Raises:
         ValueError: there are no records, or two share a key.
     """
+    check_is_sequence(records)
     if not len(records):
         raise ValueError("Expected one record or more. Received: none.")
     keys = getattr(records, "keys", None)

@@ -38,7 +38,7 @@ def checked_keys(index, names, paths, identity):
     else:
         fields = each_json(index, names, paths)
         ids = [record_id(identity, "", of) for of in fields]
-        ids = field_ids(ids, identity, "the JSON", show)
+        ids = field_ids(ids, identity, "a field of the JSON", show)
     keys = hashed_keys(ids)
     check_unique(keys, identity, show)
     return keys

@@ -127,7 +127,7 @@ class TarShards:
         identity=SHARD_AND_KEY,
     ):
         check_share(max_bad_share)
-        check_identity(identity, "'shard/key', 'key'", "the JSON")
+        check_identity(identity, "'shard/key', 'key'", "a field of the JSON")
         if index_path:  # Else it is missed when all has been scanned.
             os.makedirs(
                 os.path.dirname(os.path.abspath(index_path)), exist_ok=True
