@@ -14,6 +14,7 @@ from keras_jest.data.identity import hashed_keys
 from keras_jest.data.identity import record_id
 from keras_jest.data.record_index import RecordIndex
 from keras_jest.data.record_index import kept_index
+from keras_jest.data.record_index import make_folder_of
 from keras_jest.data.record_scan import build_index
 from keras_jest.data.shard_report import check_share
 from keras_jest.data.shard_report import report_bad
@@ -40,6 +41,7 @@ class CheckedRecords:
     ):
         check_share(max_bad_share)
         check_identity(identity, "'key'", source.FIELD)
+        make_folder_of(index_path)
         self.identity = identity
         self._source = source
         self._index = kept_index(

@@ -8,6 +8,7 @@ import stat
 from typing import NamedTuple
 
 from keras_jest.data.check_sample import Fault
+from keras_jest.data.check_sample import check_caption
 from keras_jest.data.check_sample import check_image
 from keras_jest.data.check_sample import check_json
 from keras_jest.data.check_sample import check_text
@@ -41,8 +42,11 @@ def check_entry(entry, check_pixels):
     """
     if entry.fault:
         raise Fault(entry.fault)
-    with opened(entry.caption, "missing_caption") as (file, whole):
-        check_text(file, whole, MAX_CAPTION_BYTES)
+    if isinstance(entry.caption, bytes):
+        check_caption(entry.caption, MAX_CAPTION_BYTES)
+    else:
+        with opened(entry.caption, "missing_caption") as (file, whole):
+            check_text(file, whole, MAX_CAPTION_BYTES)
     if entry.json is not None:
         with opened(entry.json, "bad_json") as (file, whole):
             check_json(file, whole)
@@ -122,5 +126,6 @@ def content_digest(entry):
     hashed = hashlib.blake2b(digest_size=8)
     for part in (entry.image, entry.caption):
         part = part if isinstance(part, bytes) else b""
-        hashed.update(len(part).to_bytes(8, "little") + part)
+        hashed.update(len(part).to_bytes(8, "little"))
+        hashed.update(part)
     return hashed.hexdigest()

@@ -9,12 +9,14 @@ from keras_jest.data.entry import read_part
 from keras_jest.data.fingerprint import digest
 from keras_jest.data.folder_files import folder_files
 from keras_jest.data.folder_files import stats_of
-from keras_jest.data.foreign_members import is_side_file
+from keras_jest.data.foreign_members import is_note
 from keras_jest.data.sample_names import is_image
 from keras_jest.data.sample_names import is_text
 from keras_jest.data.sample_names import stem_of
 
 MAX_ENDINGS = 10
+# Pictures that `decode_image` does not take.
+UNREAD_IMAGES = "avif bmp gif heic heif jp2 jxl tif tiff".split()
 
 
 class FolderSource:
@@ -36,7 +38,8 @@ class FolderSource:
     def __init__(self, path):
         self.path = path
         self.name = os.path.basename(path)
-        files, self.foreign, unreadable = folder_files(path)
+        files, foreign, unreadable = folder_files(path)
+        self.foreign = collections.Counter(foreign)
         self.bad = [("unreadable_folder", self.name, of) for of in unreadable]
         self.endings = collections.Counter()
         self.samples = []
@@ -46,6 +49,7 @@ class FolderSource:
         for stem in sorted(groups):
             self.samples += self._samples_of(stem, groups[stem])
         self.endings = dict(self.endings.most_common(MAX_ENDINGS))
+        self.foreign = dict(self.foreign)
 
     def _samples_of(self, stem, files):
         """The entries, one a picture, of files that share a stem."""
@@ -53,15 +57,14 @@ class FolderSource:
         for file in files:
             by_kind[kind_of(file)].append(file)
         images, texts = by_kind["image"], by_kind["text"]
-        if not images and all(map(is_side_file, files)):
-            self.foreign["side_file"] = self.foreign.get("side_file", 0) + len(
-                files
-            )
+        is_sample = images or texts or by_kind["unread"]
+        if not is_sample or (not images and all(map(is_note, files))):
+            self.foreign["side_file"] += len(files)
             return []
         fault = None
         if not images:
             fault = "missing_image" if texts else "not_a_sample"
-            self.endings.update(map(ending_of, by_kind["other"]))
+            self.endings.update(map(ending_of, by_kind["unread"]))
         elif len(images) > 1:
             fault = "several_images"
         elif len(texts) > 1:
@@ -111,6 +114,8 @@ def kind_of(file):
         return "image"
     if is_text(ending):
         return "text"
+    if ending in UNREAD_IMAGES:
+        return "unread"
     return "json" if ending == "json" else "other"
 
 

@@ -123,6 +123,13 @@ class RecordIndex:
         return {**self.__dict__, "identity": None, "identities": None}
 
 
+def make_folder_of(index_path):
+    """Make the folder of an index, which is missed when all was scanned."""
+    if index_path:
+        folder = os.path.dirname(os.path.abspath(index_path))
+        os.makedirs(folder, exist_ok=True)
+
+
 def kept_index(kind, path, stamp, build, identify, identity):
     """Return an index with identities, from its file or made and kept there.
 

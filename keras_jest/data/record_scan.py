@@ -29,24 +29,27 @@ def build_index(source, check_pixels, verbose):
         A `RecordIndex`.
     """
     names, faults = scan(source, check_pixels, verbose)
-    names = [utf8(name) for name in source.short_names(names)]
-    rows = [row for row in range(len(names)) if row not in faults]
-    keys = dict(zip(rows, (names[row] for row in rows), strict=True))
+    names = [
+        name.encode("utf-8", "backslashreplace")
+        for name in source.short_names(names)
+    ]
+    keys = {row: name for row, name in enumerate(names) if row not in faults}
     distinguish(keys, source)
-    faults |= dict.fromkeys(later_ones(keys), "duplicate_key")
+    for row in later_ones(keys):
+        faults[row] = "duplicate_key"
+        keys.pop(row, None)  # One that is there three times is in two pairs.
     bad = [
-        BadSample(faults[row], source.name, names[row].decode("utf-8"))
+        BadSample(faults[row], source.name, names[row].decode())
         for row in sorted(faults)
     ]
     bad += [BadSample(*of) for of in source.bad]
-    rows = [row for row in rows if row not in faults]
-    sizes = [len(keys[row]) for row in rows]
+    sizes = np.fromiter(map(len, keys.values()), "int64", len(keys))
     return RecordIndex(
-        np.frombuffer(b"".join(keys[row] for row in rows), "uint8"),
-        np.cumsum(sizes, dtype="int64"),
+        np.frombuffer(b"".join(keys.values()), "uint8"),
+        np.cumsum(sizes),
         bad,
         {"lost": [], "endings": source.endings, "foreign": source.foreign},
-        rows=np.array(rows, "int64"),
+        rows=np.fromiter(keys, "int64", len(keys)),
     )
 
 
@@ -110,7 +113,3 @@ def repeated(keys):
     rows = np.array(list(keys), "int64")
     pairs = KeyIndex.from_keys(hashed_keys(keys.values())).duplicates()
     return rows[pairs].tolist()
-
-
-def utf8(name):
-    return name.encode("utf-8", "backslashreplace")

@@ -72,8 +72,9 @@ def describe(index, names, lost):
     if index.report["endings"]:
         shown = list(map(short_name, index.report["endings"]))[: 2 * MAX_SHOWN]
         yield (
-            "After the keys, which end at the first dot of a file name, "
-            f"refused samples had {shown}."
+            "After the keys, which end at the "
+            f"{'first' if names else 'last'} dot of a file name, refused "
+            f"samples had {shown}."
         )
     if "unsorted" in counts:
         yield UNSORTED

@@ -90,10 +90,11 @@ def super_batches(
 
     Raises:
         ValueError: These are no records, a size is below 1, there is no batch
-            to yield, no record of a number, or the tokenizer gives no such rows; the reference
-            saw pictures of another size, other tokens or other identities,
-            or not all records of a reader. While it runs: a record cannot
-            be decoded, or is not in the store (its key is named).
+            to yield, no record of a number, or the tokenizer gives no such
+            rows; the reference saw pictures of another size, other tokens or
+            other identities, or not all records of a reader. While it runs: a
+            record cannot be decoded, or is not in the store (its key is
+            named).
 
     Example:
 

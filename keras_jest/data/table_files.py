@@ -6,6 +6,7 @@ import os
 from keras_jest.data.arrow_file import EXTRA
 from keras_jest.data.csv_table import csv_layout
 from keras_jest.data.csv_table import read_csv
+from keras_jest.data.record_index import make_folder_of
 from keras_jest.data.require import require
 from keras_jest.data.short_name import short_name
 from keras_jest.data.whole_file import whole_file
@@ -116,8 +117,7 @@ class TableFiles:
         """Write the Arrow file, whole or not at all."""
         ipc = require("pyarrow.ipc", EXTRA)
         schema, batches = self._contents()
-        folder = os.path.dirname(os.path.abspath(self.layout))
-        os.makedirs(folder, exist_ok=True)
+        make_folder_of(self.layout)
         with (
             whole_file(self.layout) as file,
             ipc.new_file(file, schema) as writer,

@@ -3,7 +3,6 @@
 import collections
 import json
 import operator
-import os
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.caption import read_caption
@@ -16,6 +15,7 @@ from keras_jest.data.identity import SHARD_AND_KEY
 from keras_jest.data.identity import check_identity
 from keras_jest.data.identity import record_id
 from keras_jest.data.open_index import open_index
+from keras_jest.data.record_index import make_folder_of
 from keras_jest.data.shard_identity import checked_keys
 from keras_jest.data.shard_identity import each_json
 from keras_jest.data.shard_index import index_stamp
@@ -128,10 +128,7 @@ class TarShards:
     ):
         check_share(max_bad_share)
         check_identity(identity, "'shard/key', 'key'", "a field of the JSON")
-        if index_path:  # Else it is missed when all has been scanned.
-            os.makedirs(
-                os.path.dirname(os.path.abspath(index_path)), exist_ok=True
-            )
+        make_folder_of(index_path)
         self.identity = identity
         paths = find_shards(paths)
         self._names = shard_names(paths)
