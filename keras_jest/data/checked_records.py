@@ -55,7 +55,9 @@ class CheckedRecords:
             identity,
         )
         name = type(self).__name__
-        report_bad(self._index, [], max_bad_share, name, source.WHAT)
+        report_bad(
+            self._index, [], max_bad_share, name, source.WHAT, source.hints
+        )
 
     def __len__(self):
         return len(self._index)

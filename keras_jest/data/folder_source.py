@@ -34,6 +34,9 @@ class FolderSource:
 
     WHAT = "files"
     FIELD = "a field of the JSON"
+    hints = (
+        ("missing_caption", "Captions in one file are read by `CaptionTable`."),
+    )
 
     def __init__(self, path):
         self.path = path

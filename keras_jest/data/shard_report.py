@@ -10,10 +10,6 @@ UNSORTED = (
     "The members of an unsorted sample are no neighbours: sort by name "
     "(`tar --sort=name`)."
 )
-REMOTE = (
-    "What is at an address is not downloaded: img2dataset makes shards of a "
-    "table of addresses, which `TarShards` reads."
-)
 
 
 def check_share(max_bad_share):
@@ -25,7 +21,9 @@ def check_share(max_bad_share):
         )
 
 
-def report_bad(index, names, max_bad_share, reader="TarShards", what="shards"):
+def report_bad(
+    index, names, max_bad_share, reader="TarShards", what="shards", hints=()
+):
     """Warn of bad and lost samples; raise if they are too many.
 
     Args:
@@ -34,13 +32,16 @@ def report_bad(index, names, max_bad_share, reader="TarShards", what="shards"):
         max_bad_share: float in [0, 1]. What is borne, with the estimate.
         reader: str. The class that reads them.
         what: str. What is to be mended.
+        hints: sequence of `(kind, sentence)`, what may be behind one.
 
     Raises:
         ValueError: More is bad or lost.
     """
     lost = sum(index.report["lost"])
     missing = len(index.bad) + lost
-    found = " ".join(describe(index, names, lost))
+    kinds = {kind for kind, _, _ in index.bad}
+    more = [sentence for kind, sentence in hints if kind in kinds]
+    found = " ".join([*describe(index, names, lost), *more])
     if missing > max_bad_share * (len(index) + missing):
         raise ValueError(
             f"Expected at most max_bad_share={max_bad_share} of the samples to "
@@ -78,8 +79,6 @@ def describe(index, names, lost):
         )
     if "unsorted" in counts:
         yield UNSORTED
-    if "remote_image" in counts:
-        yield REMOTE
     if "inner_pair" in foreign:
         yield (
             f"{foreign['inner_pair']} pictures with captions of their own that "

@@ -60,6 +60,21 @@ class TableSource:
                 f"Expected a table with rows. Received: {name!r} without"
             )
 
+    @property
+    def hints(self):
+        """What may be behind a fault: list of `(kind, sentence)`."""
+        where = "the working directory"
+        if self.folder is not None:
+            where = f"`folder`, {self.folder!r}"
+        return [
+            ("missing_image", f"Relative paths begin in {where}."),
+            (
+                "remote_image",
+                "What is at an address is not downloaded: img2dataset makes "
+                "shards of such a table, which `TarShards` reads.",
+            ),
+        ]
+
     def __len__(self):
         return len(self.rows)
 

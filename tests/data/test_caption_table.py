@@ -122,7 +122,8 @@ def test_paths_begin_where_they_are_told(tmp_path):
     write_pairs(tmp_path / "images")
     path = tmp_path / "pairs.csv"
     path.write_text("image,text\na/0.png,x\n")
-    assert read(path).bad_counts == {"missing_image": 1}
+    with pytest.warns(UserWarning, match=f"begin in `folder`, '{tmp_path}'"):
+        assert read(path).bad_counts == {"missing_image": 1}
     relative = read(path, folder=tmp_path / "images")
     path.write_text(f"image,text\n{tmp_path}/images/a/0.png,x\n")
     absolute = read(path, folder=tmp_path / "images")
@@ -219,6 +220,12 @@ def test_files_that_are_none(tmp_path):
     parquet.write_table(pyarrow.table(columns), tmp_path / "x.parquet")
     with pytest.raises(ValueError, match="explode.*'text' of type list"):
         read(tmp_path / "x.parquet")
+
+
+def test_addresses_are_told_apart_from_paths(tmp_path):
+    path = write_csv(tmp_path, "image,text\nhttps://a.org/0.png,x\n")
+    with pytest.raises(ValueError, match="'https://a.org/0.png'.*img2dataset"):
+        read(path, max_bad_share=0)
 
 
 def test_a_sound_table_says_nothing(tmp_path):
