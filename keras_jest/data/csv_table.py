@@ -10,6 +10,7 @@ from keras_jest.data.require import require
 
 DELIMITERS = (",", "\t", ";", "|")
 ENCODINGS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
 BLOCK = 2**24  # No row may be longer.
 
 
@@ -56,10 +57,13 @@ def read_csv(path, columns):
     """
     pyarrow = require("pyarrow", EXTRA)
     reader = require("pyarrow.csv", EXTRA)
-    encoding, delimiter, _ = csv_layout(path)
+    encoding, delimiter, names = csv_layout(path)
+    columns = sorted(columns, key=names.index)
     bad = []
 
     def skip(row):
+        if "\n" in row.text and row.text.count('"') % 2:
+            return "error"  # The quote would swallow all that follows.
         bad.append(f"row {row.number}")
         return "skip"
 
@@ -82,8 +86,30 @@ def read_csv(path, columns):
             ),
         )
     except pyarrow.ArrowInvalid as error:
-        raise ValueError(
-            "Expected a CSV file with a row of names, whose quotes are closed. "
-            f"Received: {os.fspath(path)!r} ({error})"
-        ) from error
+        raise no_csv(path, error) from error
+    if ends_open(path, table):
+        raise no_csv(path, "a quote is open where it ends")
     return table, bad
+
+
+def ends_open(path, table):
+    """Whether the last value is quoted, and the quote is never closed.
+
+    Arrow then reads on to the end of the file, so that a quote that somebody
+    forgot would swallow all rows behind it.
+    """
+    last = table.column(table.num_columns - 1)
+    if not len(last) or b"\n" not in last[-1].as_py():
+        return False
+    if path.lower().endswith(COMPRESSED):  # Its end cannot be looked at.
+        return False
+    with open(path, "rb") as file:
+        file.seek(-min(os.path.getsize(path), 64), os.SEEK_END)
+        return not file.read().rstrip(b"\r\n\0").endswith(b'"')
+
+
+def no_csv(path, why):
+    return ValueError(
+        "Expected a CSV file with a row of names, in which each quote that "
+        f"opens is closed. Received: {os.fspath(path)!r} ({why})"
+    )

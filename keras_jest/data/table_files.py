@@ -135,7 +135,8 @@ class TableFiles:
                 for path, (_, rows) in zip(self.paths, read, strict=True)
                 for row in rows
             ]
-            batches = (of for table, _ in read for of in table.to_batches())
+            tables = (table.select(self.columns) for table, _ in read)
+            batches = (of for table in tables for of in table.to_batches())
         known = {"stamp": self._stamp, "columns": self.columns, "bad": bad}
         pyarrow = require("pyarrow", EXTRA)
         schema = pyarrow.schema(

@@ -52,10 +52,15 @@ def test_every_csv_is_read(data, tmp_path):
 
 
 def test_captions_are_kept_as_they_are(tmp_path):
-    data = 'image,text,n\na/0.png,"a ""b"", c\nd",007\nb/0.png,NULL,\n'
+    rows = [
+        'a/0.png,"a ""b"", c\nd",007',
+        "b/0.png,NULL,",
+        'a/1.png,3" x,"y\nz"',
+    ]
+    data = "\n".join(["image,text,n", *rows])
     records = read(write_csv(tmp_path, data), max_bad_share=0)
-    assert texts(records) == ['a "b", c\nd', "NULL"]
-    assert records.column("n") == ["007", ""]
+    assert texts(records) == ['a "b", c\nd', "NULL", '3" x']
+    assert records.column("n") == ["007", "", "y\nz"]
 
 
 CSV_FAULTS = {
@@ -197,6 +202,8 @@ def test_a_large_parquet_file_needs_an_index(tmp_path, monkeypatch):
         ("image,text\na/0.png,x\n", {"identity": "uid"}, "`identity`.*'uid'"),
         ("image,text\na/0.png,x\n", {"max_bad_share": 2}, "max_bad_share=2"),
         ("", {}, "columns"),
+        ('image,text\na,"x\na/1.png,y\nb/1.png,z\n', {}, "quote.* is closed"),
+        ('image,text\n"a,x\na/1.png,y\nb/1.png,z\n', {}, "quote.* is closed"),
     ],
 )
 def test_tables_that_are_none(data, arguments, match, tmp_path):
