@@ -212,7 +212,7 @@ def make_encoder():
     return DualEncoder(images, texts)
 
 
-@pytest.mark.parametrize("kind", ["csv", "folder"])
+@pytest.mark.parametrize("kind", ["csv", pytest.param("folder", marks=once)])
 def test_a_run_is_logged_shown_and_replayed(kind, tmp_path):
     records = make_records(kind, tmp_path / "x", 24)
     model = JESTModel(make_encoder(), make_encoder(), seed=0)
