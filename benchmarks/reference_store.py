@@ -35,7 +35,7 @@ from train_step import make_trainer
 
 from keras_jest import JointSelection
 from keras_jest.data import ReferenceStore
-from keras_jest.data.identity import checked_keys
+from keras_jest.data.shard_identity import checked_keys
 from keras_jest.data.shard_index import ShardIndex
 from keras_jest.data.store_index import INDEX
 from keras_jest.data.store_parts import part_name
@@ -220,12 +220,12 @@ def time_identities(folder, args):
     names = [f"{shard:05d}.tar" for shard in range(NUM_SHARDS)]
     texts = [f"{row:09d}".encode() for row in range(sum(sizes))]
     index = ShardIndex(
-        np.repeat(np.arange(NUM_SHARDS, dtype="int32"), sizes),
-        np.zeros((len(texts), 3, 2), "int64"),
         np.frombuffer(b"".join(texts), "uint8"),
         np.cumsum([len(text) for text in texts]),
         [],
         {},
+        shards=np.repeat(np.arange(NUM_SHARDS, dtype="int32"), sizes),
+        spans=np.zeros((len(texts), 3, 2), "int64"),
     )
     figures = {}
     for identity in ("shard/key", "key"):

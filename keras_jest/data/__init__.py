@@ -1,6 +1,9 @@
-"""Image-text data: tar shards, decoding, tokenizing, super-batches."""
+"""Image-text data: shards, own files, decoding, tokenizing, super-batches."""
 
+from keras_jest.data.caption_table import CaptionTable
+from keras_jest.data.captioned_folder import CaptionedFolder
 from keras_jest.data.decode_image import decode_image
+from keras_jest.data.hugging_face_records import HuggingFaceRecords
 from keras_jest.data.load_arrays import load_arrays
 from keras_jest.data.record_key import key_to_hex
 from keras_jest.data.record_key import record_key

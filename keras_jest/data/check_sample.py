@@ -23,8 +23,16 @@ def check_text(file, member, max_caption_bytes):
     """Raise unless the member is a caption: some text in UTF-8."""
     if member.size > max_caption_bytes:
         raise Fault("caption_too_long")
+    data = read_at(file, member.offset, member.size)
+    check_caption(data, max_caption_bytes)
+
+
+def check_caption(data, max_caption_bytes):
+    """Raise unless these bytes are a caption: some text in UTF-8."""
+    if len(data) > max_caption_bytes:
+        raise Fault("caption_too_long")
     try:
-        text = read_caption(read_at(file, member.offset, member.size))
+        text = read_caption(data)
     except ValueError:
         raise Fault("caption_not_utf8") from None
     if is_blank(text):

@@ -1,15 +1,12 @@
 """What a record is known by, wherever it lies."""
 
 import hashlib
-import json
 import math
 
 import numpy as np
 
 from keras_jest.data.key_index import KeyIndex
 from keras_jest.data.record_key import record_key
-from keras_jest.data.short_name import short_name
-from keras_jest.data.tar_members import read_at
 
 SHARD_AND_KEY = "shard/key"
 KEY = "key"
@@ -54,86 +51,77 @@ def record_id(identity, key, fields):
     return value if isinstance(value, str) and value else None
 
 
-def checked_keys(index, names, paths, identity):
-    """Make the keys of all records, and check that each names one.
+def check_identity(identity, choices, field):
+    """Raise unless an identity is a text.
 
     Args:
-        index: `ShardIndex`.
-        names: list of str, the shards' names.
-        paths: list of str, where they lie.
-        identity: str, as in `TarShards`.
+        identity: as a reader of records was given it.
+        choices: str, which there are but for fields.
+        field: str, what the others are.
+    """
+    if not isinstance(identity, str):
+        raise ValueError(
+            f"Expected `identity` to be {choices} or {field}. "
+            f"Received: identity={identity!r}"
+        )
+
+
+def hashed_keys(ids):
+    """The keys of records by what they are known by.
+
+    Args:
+        ids: iterable of bytes, what `record_key` hashes.
 
     Returns:
         int32 array of shape `(n, 4)` that can only be read.
-
-    Raises:
-        ValueError: Some records have no such identity, or share one.
     """
-    if identity == SHARD_AND_KEY:
-        ids = shards_and_keys(index, names)
-    elif identity == KEY:
-        ids = index.each_key()
-    else:
-        ids = fields(index, names, paths, identity)
     hashes = [hashlib.blake2b(of, digest_size=16).digest() for of in ids]
     keys = np.frombuffer(b"".join(hashes), "<i4").astype("int32")
     keys = keys.reshape(-1, 4)
-    if identity != SHARD_AND_KEY:
-        check_unique(keys, index, names, identity)
     keys.flags.writeable = False
     return keys
 
 
-def shards_and_keys(index, names):
-    """Yield what `record_key` hashes, for each record."""
-    prefixes = [f"{of}/".encode("utf-8", "backslashreplace") for of in names]
-    shards = index.shards.tolist()
-    for shard, key in zip(shards, index.each_key(), strict=True):
-        yield prefixes[shard] + key
+def field_ids(ids, identity, field, show):
+    """What records have in a field, to be hashed.
 
+    Args:
+        ids: list of str or `None`, as `record_id` gives them.
+        identity: str, the field.
+        field: str, what that is.
+        show: function that names records by their numbers.
 
-def fields(index, names, paths, identity):
-    """A list of what records have in a field of their JSON."""
-    ids = [record_id(identity, "", of) for of in each_json(index, names, paths)]
+    Returns:
+        List of bytes.
+
+    Raises:
+        ValueError: Some records have none.
+    """
     without = [row for row, text in enumerate(ids) if text is None]
     if without:
         raise ValueError(
-            f"Expected identity={identity!r} to be a field of the JSON of "
-            "each record, a text or a number. Take another field, or 'key' "
-            f"or 'shard/key'. Received: {len(without)} of {len(ids)} records "
-            f"without, such as {show(without[:MAX_SHOWN], index, names)}"
+            f"Expected identity={identity!r} to be {field} of each record, a "
+            "text or a number. Take another, or 'key'. Received: "
+            f"{len(without)} of {len(ids)} records without, such as "
+            f"{show(without[:MAX_SHOWN])}"
         )
     return [text.encode("utf-8", "backslashreplace") for text in ids]
 
 
-def each_json(index, names, paths):
-    """Yield the JSON of each record; a shard is opened once."""
-    first_rows = np.searchsorted(index.shards, np.arange(len(paths) + 1))
-    for shard, path in enumerate(paths):
-        spans = index.spans[slice(*first_rows[shard : shard + 2]), 2].tolist()
-        if not spans:
-            continue
-        with open(path, "rb", buffering=0) as file:
-            for span in spans:
-                yield json.loads(read_at(file, *span) or b"{}")
+def check_unique(keys, identity, show):
+    """Raise if some records share a key.
 
-
-def check_unique(keys, index, names, identity):
+    Args:
+        keys: int32 array of shape `(n, 4)`.
+        identity: str, what they are made of.
+        show: function that names records by their numbers.
+    """
     pairs = KeyIndex.from_keys(keys).duplicates()
     if len(pairs):
-        shown = [show(pair, index, names) for pair in pairs[:MAX_SHOWN]]
+        shown = [show(pair) for pair in pairs[:MAX_SHOWN]]
         raise ValueError(
             f"Expected identity={identity!r} to name one record. Leave the "
             "repeated ones out, or take another identity, such as "
-            f"'shard/key'. Received: {len(pairs)} that are there again, such "
-            f"as {'; '.join(shown)}"
+            f"{SHARD_AND_KEY!r} of shards. Received: {len(pairs)} that are "
+            f"there again, such as {'; '.join(shown)}"
         )
-
-
-def show(rows, index, names):
-    """Name records by their keys and shards."""
-    return ", ".join(
-        f"{short_name(index.key(row))!r} of "
-        f"{short_name(names[index.shards[row]])!r}"
-        for row in rows
-    )

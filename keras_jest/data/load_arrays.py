@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.data.check_records import check_records
 from keras_jest.data.checked_tokenizer import checked_tokenizer
 from keras_jest.data.super_batches import Example
 from keras_jest.data.super_batches import check_sizes
@@ -22,7 +23,7 @@ def load_arrays(records, tokenizer, image_size, verbose=1):
     245 MB. The dict goes to `fit(arrays, batch_size=...)` as it is.
 
     Args:
-        records: `TarShards`, or a sequence of dicts as for `super_batches`.
+        records: as for `super_batches`, such as `CaptionTable`.
         tokenizer: `Tokenizer`, or any callable that turns captions into rows
             of int token ids of one length, a list of them or one at a time:
             a function, a tokenizer of keras-hub with a `sequence_length`, a
@@ -37,7 +38,7 @@ def load_arrays(records, tokenizer, image_size, verbose=1):
         order of the records.
 
     Raises:
-        ValueError: There is no record, one cannot be decoded, or the
+        ValueError: These are no records, or none, one cannot be decoded, or the
             tokenizer gives no such rows.
 
     Example:
@@ -55,6 +56,7 @@ def load_arrays(records, tokenizer, image_size, verbose=1):
     arrays["token_ids"].shape  # (1, 8)
     ```
     """
+    check_records(records)
     check_sizes(image_size=image_size)
     if not len(records):
         raise ValueError("Expected at least one record. Received: none")

@@ -1,12 +1,12 @@
 """The index of tar shards: read from its file, or made and kept there."""
 
 import concurrent.futures
-import contextlib
 import os
 
 import keras
 
-from keras_jest.data.identity import checked_keys
+from keras_jest.data.record_index import kept_index
+from keras_jest.data.shard_identity import checked_keys
 from keras_jest.data.shard_index import ShardIndex
 from keras_jest.data.tar_samples import scan_shard
 
@@ -26,18 +26,14 @@ def open_index(index_path, stamp, paths, names, identity, verbose):
         ValueError: The file is none of ours, or the identities are not
             unique.
     """
-    index = ShardIndex.load(index_path, stamp) if index_path else None
-    if index is None:
-        index = build_index(paths, names, stamp["limits"], verbose)
-        if index_path:
-            index.save(index_path, stamp)
-    if index.identity != identity:
-        index.identities = checked_keys(index, names, paths, identity)
-        index.identity = identity
-        if index_path:  # It may be another's, that can only be read.
-            with contextlib.suppress(OSError):
-                index.save(index_path, stamp)
-    return index
+    return kept_index(
+        ShardIndex,
+        index_path,
+        stamp,
+        lambda: build_index(paths, names, stamp["limits"], verbose),
+        lambda index: checked_keys(index, names, paths, identity),
+        identity,
+    )
 
 
 def build_index(paths, names, limits, verbose):

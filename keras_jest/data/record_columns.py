@@ -2,12 +2,9 @@
 
 import numpy as np
 
-from keras_jest.data.identity import each_json
+from keras_jest.data.check_records import check_is_sequence
 from keras_jest.data.identity import key_of
 from keras_jest.data.key_index import KeyIndex
-from keras_jest.data.tar_shards import TarShards
-
-SHARD = "shard"
 
 
 def record_keys(records):
@@ -22,11 +19,11 @@ def record_keys(records):
     Raises:
         ValueError: there are no records, or two share a key.
     """
+    check_is_sequence(records)
     if not len(records):
         raise ValueError("Expected one record or more. Received: none.")
-    if isinstance(records, TarShards):
-        keys = records.keys
-    else:
+    keys = getattr(records, "keys", None)
+    if not isinstance(keys, np.ndarray):
         keys = np.stack([key_of(records[row]) for row in range(len(records))])
     index = KeyIndex.from_keys(keys)
     repeated = index.duplicates()
@@ -53,8 +50,8 @@ def record_column(records, name):
     Raises:
         ValueError: no record has such a field.
     """
-    if isinstance(records, TarShards):
-        values = shard_column(records, name)
+    if hasattr(records, "column"):  # Without reading pictures.
+        values = records.column(name)
     else:
         values = [
             field(records[row], name, records[row].get("json"))
@@ -67,14 +64,6 @@ def record_column(records, name):
             f"{field_names(records[0])}."
         )
     return ["" if value is None else str(value) for value in values]
-
-
-def shard_column(shards, name):
-    """As `record_column`, without reading pictures."""
-    index, names, paths = shards._index, shards._names, shards._paths
-    if name == SHARD:
-        return [names[shard] for shard in index.shards.tolist()]
-    return [of.get(name) for of in each_json(index, names, paths)]
 
 
 def field(record, name, fields):

@@ -53,6 +53,9 @@ def key_to_hex(key):
     Returns:
         str of 32 hexadecimal digits.
 
+    Raises:
+        ValueError: It is another shape, such as that of many keys.
+
     Example:
 
     ```python
@@ -61,7 +64,14 @@ def key_to_hex(key):
     len(key_to_hex(record_key("cat")))  # 32
     ```
     """
-    return np.asarray(key).astype("<i4").tobytes().hex()
+    key = np.asarray(key)
+    if key.shape != (4,) or key.dtype.kind not in "iu":
+        raise ValueError(
+            "Expected one key, four int32 numbers. Of a batch, or of all keys, "
+            "take `[key_to_hex(key) for key in keys]`. Received: an array of "
+            f"shape {key.shape}, {key.dtype}"
+        )
+    return key.astype("<i4").tobytes().hex()
 
 
 def keys_to_hex(keys):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_jest.data.bad_sample import BadSample
 from keras_jest.data.foreign_members import is_side_file
 from keras_jest.data.sample_groups import ARCHIVE_FAULTS
 from keras_jest.data.sample_names import lost_keys
@@ -25,14 +26,6 @@ class Sample(NamedTuple):
     image: TarMember
     text: TarMember
     json: TarMember | None
-
-
-class BadSample(NamedTuple):
-    """A sample that is left out: why, and where it stands."""
-
-    kind: str
-    shard: str
-    key: str
 
 
 class ShardScan:

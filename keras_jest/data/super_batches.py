@@ -8,6 +8,7 @@ import numpy as np
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.as_captions import as_captions
 from keras_jest.data.caption import strip_caption
+from keras_jest.data.check_records import check_records
 from keras_jest.data.checked_tokenizer import checked_tokenizer
 from keras_jest.data.decode_image import decode_image
 from keras_jest.data.fingerprint import data_fingerprint
@@ -55,9 +56,10 @@ def super_batches(
     `shuffle=False`.)
 
     Args:
-        records: `TarShards`, or a sequence of dicts with `"image"` (bytes),
-            `"text"` (str), `"key"` (str) and perhaps `"shard"` (str) or
-            `"id"` (str), by which the record is known then alone.
+        records: `TarShards`, `CaptionTable`, `CaptionedFolder`,
+            `HuggingFaceRecords`, or a sequence of dicts with `"image"`
+            (bytes), `"text"` (str), `"key"` (str) and perhaps `"shard"` (str)
+            or `"id"` (str), by which the record is known then alone.
         tokenizer: `Tokenizer`, or any callable that turns captions into rows
             of int token ids of one length, a list of them or one at a time:
             a function, a tokenizer of keras-hub with a `sequence_length`, a
@@ -87,11 +89,12 @@ def super_batches(
         `ReferenceStore.take`.
 
     Raises:
-        ValueError: A size is below 1, there is no batch to yield, no record
-            of a number, or the tokenizer gives no such rows; the reference
-            saw pictures of another size, other tokens or other identities,
-            or not all records of `TarShards`. While it runs: a record cannot
-            be decoded, or is not in the store (its key is named).
+        ValueError: These are no records, a size is below 1, there is no batch
+            to yield, no record of a number, or the tokenizer gives no such
+            rows; the reference saw pictures of another size, other tokens or
+            other identities, or not all records of a reader. While it runs: a
+            record cannot be decoded, or is not in the store (its key is
+            named).
 
     Example:
 
@@ -114,6 +117,7 @@ def super_batches(
     grain = require("grain")
     from keras_jest.data.super_batch_dataset import SuperBatchDataset
 
+    check_records(records)
     check_sizes(image_size=image_size, batch_size=batch_size)
     chosen = records if rows is None else Rows(records, rows)
     check_not_empty(len(chosen), batch_size, num_epochs, drop_remainder)
@@ -188,10 +192,10 @@ class Example:
                 "key": key_of(record),
             }
         except ValueError as error:
-            raise ValueError(
-                f"The record {short_name(record['key'])!r} of shard "
-                f"{short_name(record.get('shard', ''))!r} is bad: {error}"
-            ) from error
+            name = repr(short_name(record["key"]))
+            if "shard" in record:
+                name += f" of shard {short_name(record['shard'])!r}"
+            raise ValueError(f"The record {name} is bad: {error}") from error
 
 
 def check_sizes(**sizes):

@@ -3,7 +3,6 @@
 import collections
 import json
 import operator
-import os
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.caption import read_caption
@@ -13,10 +12,14 @@ from keras_jest.data.find_shards import find_shards
 from keras_jest.data.find_shards import shard_names
 from keras_jest.data.fingerprint import digest
 from keras_jest.data.identity import SHARD_AND_KEY
-from keras_jest.data.identity import checked_keys
+from keras_jest.data.identity import check_identity
 from keras_jest.data.identity import record_id
 from keras_jest.data.open_index import open_index
+from keras_jest.data.record_index import make_folder_of
+from keras_jest.data.shard_identity import checked_keys
+from keras_jest.data.shard_identity import each_json
 from keras_jest.data.shard_index import index_stamp
+from keras_jest.data.shard_report import check_share
 from keras_jest.data.shard_report import report_bad
 from keras_jest.data.short_name import short_name
 from keras_jest.data.tar_members import read_at
@@ -123,20 +126,9 @@ class TarShards:
         max_image_bytes=MAX_IMAGE_BYTES,
         identity=SHARD_AND_KEY,
     ):
-        if not 0 <= max_bad_share <= 1:
-            raise ValueError(
-                "Expected `max_bad_share` in [0, 1]. Received: "
-                f"max_bad_share={max_bad_share}"
-            )
-        if not isinstance(identity, str):
-            raise ValueError(
-                "Expected `identity` to be 'shard/key', 'key' or a field of "
-                f"the JSON. Received: identity={identity!r}"
-            )
-        if index_path:  # Else it is missed when all has been scanned.
-            os.makedirs(
-                os.path.dirname(os.path.abspath(index_path)), exist_ok=True
-            )
+        check_share(max_bad_share)
+        check_identity(identity, "'shard/key', 'key'", "a field of the JSON")
+        make_folder_of(index_path)
         self.identity = identity
         paths = find_shards(paths)
         self._names = shard_names(paths)
@@ -244,3 +236,18 @@ class TarShards:
                 index, self._names, self._paths, self.identity
             )
         return index.identities
+
+    def column(self, name):
+        """A field of the JSON of each record, or `"shard"`; no picture is read.
+
+        Args:
+            name: str.
+
+        Returns:
+            List with a value for each record, `None` where it has none.
+        """
+        index = self._index
+        if name == "shard":
+            return [self._names[shard] for shard in index.shards.tolist()]
+        each = each_json(index, self._names, self._paths)
+        return [fields.get(name) for fields in each]

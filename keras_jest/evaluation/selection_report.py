@@ -36,8 +36,9 @@ def selection_report(log, records, path, columns=(), num_shown=24):
         log: str or path of what `SelectionLog` wrote, in a run whose batches
             had `"key"`; one that has not ended by the name of its own file,
             `"picks.parquet.unfinished"`.
-        records: what `keras_jest.data.super_batches` was given: `TarShards`,
-            or a sequence of dicts with `"image"`, `"text"` and `"key"`.
+        records: what `keras_jest.data.super_batches` was given, such as
+            `TarShards`, `CaptionTable` or a sequence of dicts with
+            `"image"`, `"text"` and `"key"`.
         path: str or path of the page. An older one is replaced when the new
             one is whole.
         columns: as for `keras_jest.evaluation.selection_tables`.

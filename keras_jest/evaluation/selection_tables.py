@@ -31,8 +31,9 @@ def selection_tables(log, records, columns=()):
         log: str or path of what `keras_jest.callbacks.SelectionLog` wrote, in
             a run whose batches had `"key"`; one that has not ended by the
             name of its own file, `"picks.parquet.unfinished"`.
-        records: what `keras_jest.data.super_batches` was given: `TarShards`,
-            or a sequence of dicts. Only keys and `columns` are read here.
+        records: what `keras_jest.data.super_batches` was given, such as
+            `TarShards`, `CaptionTable` or a sequence of dicts. Only keys and
+            `columns` are read here.
         columns: sequence of str, by which to count: fields of the records,
             or of their JSON, or `"shard"`. Or a dict, by names, of sequences
             with a value for each record.

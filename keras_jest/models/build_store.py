@@ -95,8 +95,8 @@ def build_store(
             file with one, a function of a batch, or a function without
             arguments that makes a model or a function. With workers it is a
             path or a function that a new process can import.
-        records: `TarShards`, a sequence of records as `super_batches` takes
-            it, or a function without arguments that makes either, in each
+        records: `TarShards` or any other records that `super_batches` takes,
+            or a function without arguments that makes either, in each
             worker: `lambda: TarShards(shards, index_path=index)` checks the
             shards on each machine.
         tokenizer: As in `super_batches`; `None` without an `image_size`.

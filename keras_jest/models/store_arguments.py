@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 
+from keras_jest.data.check_records import check_is_sequence
 from keras_jest.data.identity import key_of
 from keras_jest.data.key_index import KeyIndex
 from keras_jest.data.short_name import short_name
@@ -63,6 +64,7 @@ def check_unique(records):
     Records that are read from a disk one by one are told from each other
     when the store is opened.
     """
+    check_is_sequence(records)
     check_sizes(num_records=len(records))
     if hasattr(records, "keys"):
         keys = records.keys

@@ -27,3 +27,11 @@ def test_keys_do_not_change_between_versions():
     np.testing.assert_array_equal(
         record_key("cat"), [683811139, -212965156, 1625022991, 1560312849]
     )
+
+
+def test_many_keys_are_not_one():
+    keys = np.zeros((3, 4), "int32")
+    with pytest.raises(ValueError, match=r"for key in keys.*\(3, 4\)"):
+        key_to_hex(keys)
+    with pytest.raises(ValueError, match="float"):
+        key_to_hex(np.zeros(4))
