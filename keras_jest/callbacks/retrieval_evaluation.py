@@ -39,13 +39,18 @@ class RetrievalEvaluation(LogsEvaluations, EveryFewSteps):
             the end of `fit`, for `history` alone; `None` is at the end of
             each epoch, for its logs, too.
         batch_size: int, rows at a time.
+        image_of_text: optional int array `(num_texts,)`, the row of each
+            text's image, where images have several texts, as in
+            `keras_jest.evaluation.retrieval`. `arrays` then hold other
+            numbers of images and texts.
 
     After `fit`, `history` holds one dict per evaluation, with these and
     `step`, the number of training steps so far.
 
     Raises:
         ValueError: if `every` is below 1; when `fit` begins, if the arrays
-            lack an input of the model.
+            lack an input of the model, or images have several texts and the
+            model does not embed them apart, as a `DualEncoder` does.
 
     Example:
 
@@ -58,25 +63,39 @@ class RetrievalEvaluation(LogsEvaluations, EveryFewSteps):
     ```
     """
 
-    def __init__(self, arrays, ks=(1, 10), every=None, batch_size=256):
+    def __init__(
+        self,
+        arrays,
+        ks=(1, 10),
+        every=None,
+        batch_size=256,
+        image_of_text=None,
+    ):
         check_every(every)
         super().__init__(every)
         self.arrays = arrays
         self.ks = ks
         self.batch_size = batch_size
+        self.image_of_text = image_of_text
         self.names = [
             f"{side}_recall@{k}" for k in ks for side in (*SIDES, "mean")
         ]
 
     def on_train_begin(self, logs=None):
-        model_inputs(self.evaluated, self.arrays, "evaluated model")
+        model = self.evaluated
+        model_inputs(model, self.arrays, "evaluated model")
+        if self.image_of_text is not None and not hasattr(
+            model, "encode_images"
+        ):
+            raise ValueError(
+                "Images with several texts are embedded apart. Wrap two "
+                "towers in a `keras_jest.models.DualEncoder`. Received: "
+                f"{model}, `image_of_text` of {len(self.image_of_text)} texts"
+            )
 
     def evaluate(self):
         """Return the recalls that the model has now, and their means."""
-        model = self.evaluated
-        arrays = model_inputs(model, self.arrays)
-        pairs = model.predict(arrays, batch_size=self.batch_size, verbose=0)
-        recalls = retrieval(pairs, self.ks)
+        recalls = retrieval(self._embeddings(), self.ks, self.image_of_text)
         means = {
             f"mean_recall@{k}": sum(
                 recalls[f"{side}_recall@{k}"] for side in SIDES
@@ -85,3 +104,14 @@ class RetrievalEvaluation(LogsEvaluations, EveryFewSteps):
             for k in self.ks
         }
         return {**recalls, **means}
+
+    def _embeddings(self):
+        model = self.evaluated
+        arrays = model_inputs(model, self.arrays)
+        options = {"batch_size": self.batch_size, "verbose": 0}
+        if self.image_of_text is None:
+            return model.predict(arrays, **options)
+        return {
+            "image_embedding": model.encode_images(arrays, **options),
+            "text_embedding": model.encode_texts(arrays, **options),
+        }
