@@ -6,3 +6,4 @@ from keras_jest.callbacks.rank_agreement import RankAgreement
 from keras_jest.callbacks.retrieval_evaluation import RetrievalEvaluation
 from keras_jest.callbacks.selection_log import SelectionLog
 from keras_jest.callbacks.wandb_metrics import WandbMetrics
+from keras_jest.callbacks.zero_shot_evaluation import ZeroShotEvaluation

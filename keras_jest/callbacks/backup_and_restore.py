@@ -32,9 +32,10 @@ class BackupAndRestore(keras.callbacks.Callback):
 
     Of other callbacks the state is kept of `EarlyStopping`,
     `ReduceLROnPlateau`, `ModelCheckpoint`, `SwapEMAWeights`, `History`,
-    `keras_jest.callbacks.SelectionLog` and `RetrievalEvaluation`, and of
-    yours if they have `get_state()` and `set_state(state)`. Not kept: the
-    step counter of `TensorBoard`; `CSVLogger` needs `append=True`, and may
+    `keras_jest.callbacks.SelectionLog`, `RetrievalEvaluation` and
+    `ZeroShotEvaluation`, and of yours if they have `get_state()` and
+    `set_state(state)`. Not kept: the step counter of `TensorBoard`;
+    `CSVLogger` needs `append=True`, and may
     write an epoch twice. Weights, the reference's too, the learning rate and
     the seed come from the state, whatever the script sets. Not kept is the
     state of Keras' global seed, from which layers draw that have none.

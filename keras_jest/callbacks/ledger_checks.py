@@ -6,7 +6,7 @@ import warnings
 from keras_jest.callbacks.rows_of_epoch import loss_of
 from keras_jest.data.require import require
 
-GREATER_IS_BETTER = "acc accuracy auc recall precision f1 iou".split()
+GREATER_IS_BETTER = "acc acc1 acc5 accuracy auc recall precision f1 iou".split()
 SMALLER_IS_BETTER = "loss error".split()
 
 

@@ -2,35 +2,55 @@
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.callbacks.every_few_steps import EveryFewSteps
+from keras_jest.callbacks.logs_evaluations import LogsEvaluations
+from keras_jest.callbacks.logs_evaluations import check_every
 from keras_jest.evaluation.retrieval import retrieval
 from keras_jest.models.model_inputs import model_inputs
 
+SIDES = ("image_to_text", "text_to_image")
+
 
 @keras_jest_export("keras_jest.callbacks.RetrievalEvaluation")
-class RetrievalEvaluation(EveryFewSteps):
+class RetrievalEvaluation(LogsEvaluations, EveryFewSteps):
     """Adds retrieval recalls to the logs of an epoch, or of every few steps.
 
     Keras metrics compare predictions with targets, row by row; retrieval
     needs all embeddings of a test set at once.
 
+    The logs of each epoch get, for each rank of `ks`, here 10:
+
+    - `image_to_text_recall@10`: the share of images whose text is found.
+    - `text_to_image_recall@10`: the share of texts whose image is found.
+    - `mean_recall@10`: the mean of both.
+
+    More is better. What monitors one of them says so by `mode="max"`, and has
+    no `val_` before the name: `EarlyStopping("mean_recall@10", mode="max")`,
+    or `ModelCheckpoint(path, "mean_recall@10", mode="max",
+    save_best_only=True)`. In the `fit` of a `keras_jest.JESTModel` and of its
+    like it may stand anywhere in the list of callbacks, `mode` may be left
+    out, and a name that nobody logs is told before the first step. Keras' own
+    `fit`, of any other model, runs callbacks as they stand: there, put what
+    monitors behind this one.
+
     Args:
         arrays: dict of arrays, the inputs of the model for the test set.
         ks: sequence of ints, the ranks to report.
         every: int or `None`. Evaluate after so many training steps, and at
-            the end of `fit`; `None` is at the end of each epoch.
+            the end of `fit`, for `history` alone; `None` is at the end of
+            each epoch, for its logs, too.
         batch_size: int, rows at a time.
-
-    It logs `image_to_text_recall@1`, `text_to_image_recall@1`, their mean,
-    `mean_recall@1`, and so on for the other ranks. What monitors one of them,
-    such as `EarlyStopping` or `ModelCheckpoint`, stands behind it in the list
-    of callbacks.
+        image_of_text: optional int array `(num_texts,)`, the row of each
+            text's image, where images have several texts, as in
+            `keras_jest.evaluation.retrieval`. `arrays` then hold other
+            numbers of images and texts.
 
     After `fit`, `history` holds one dict per evaluation, with these and
     `step`, the number of training steps so far.
 
     Raises:
-        ValueError: when `fit` begins, if the arrays lack an input of the
-            model.
+        ValueError: if `every` is below 1; when `fit` begins, if the arrays
+            lack an input of the model, or images have several texts and the
+            model does not embed them apart, as a `DualEncoder` does.
 
     Example:
 
@@ -43,42 +63,55 @@ class RetrievalEvaluation(EveryFewSteps):
     ```
     """
 
-    def __init__(self, arrays, ks=(1, 10), every=None, batch_size=256):
+    def __init__(
+        self,
+        arrays,
+        ks=(1, 10),
+        every=None,
+        batch_size=256,
+        image_of_text=None,
+    ):
+        check_every(every)
         super().__init__(every)
         self.arrays = arrays
         self.ks = ks
         self.batch_size = batch_size
+        self.image_of_text = image_of_text
+        self.names = [
+            f"{side}_recall@{k}" for k in ks for side in (*SIDES, "mean")
+        ]
 
     def on_train_begin(self, logs=None):
-        model_inputs(self._evaluated, self.arrays, "evaluated model")
+        model = self.evaluated
+        model_inputs(model, self.arrays, "evaluated model")
+        if self.image_of_text is not None and not hasattr(
+            model, "encode_images"
+        ):
+            raise ValueError(
+                "Images with several texts are embedded apart. Wrap two "
+                "towers in a `keras_jest.models.DualEncoder`. Received: "
+                f"{model}, `image_of_text` of {len(self.image_of_text)} texts"
+            )
 
-    def on_epoch_end(self, epoch, logs=None):
-        if self.every is None and logs is not None:
-            logs.update(self._act())
+    def evaluate(self):
+        """Return the recalls that the model has now, and their means."""
+        recalls = retrieval(self._embeddings(), self.ks, self.image_of_text)
+        means = {
+            f"mean_recall@{k}": sum(
+                recalls[f"{side}_recall@{k}"] for side in SIDES
+            )
+            / len(SIDES)
+            for k in self.ks
+        }
+        return {**recalls, **means}
 
-    def on_train_end(self, logs=None):
-        if not self.history or self.history[-1]["step"] != self._step:
-            self._act()
-
-    @property
-    def _evaluated(self):
-        return getattr(self.model, "learner", self.model)
-
-    def _act(self):
-        model = self._evaluated
+    def _embeddings(self):
+        model = self.evaluated
         arrays = model_inputs(model, self.arrays)
-        pairs = model.predict(arrays, batch_size=self.batch_size, verbose=0)
-        recalls = with_means(retrieval(pairs, self.ks), self.ks)
-        self.history.append({"step": self._step, **recalls})
-        return recalls
-
-
-def with_means(recalls, ks):
-    """The recalls of both directions, and the mean of both."""
-    sides = ("image_to_text", "text_to_image")
-    means = {
-        f"mean_recall@{k}": sum(recalls[f"{side}_recall@{k}"] for side in sides)
-        / len(sides)
-        for k in ks
-    }
-    return {**recalls, **means}
+        options = {"batch_size": self.batch_size, "verbose": 0}
+        if self.image_of_text is None:
+            return model.predict(arrays, **options)
+        return {
+            "image_embedding": model.encode_images(arrays, **options),
+            "text_embedding": model.encode_texts(arrays, **options),
+        }

@@ -32,8 +32,10 @@ class DualEncoder(EncodesApart, KeepsSublayers, keras.Model):
     rescales 0 to 255 itself, if the towers are ours, of layers in a row, or
     functional. A direct call of the model is not checked.
 
-    The towers can be called one by one, too: `encode_images`,
-    `encode_texts`, and `join` for pairs of what they return.
+    `encode_images` and `encode_texts` embed arrays or datasets of one kind
+    alone, to NumPy arrays with rows of length 1. In a `call` of your own the
+    towers are called one by one by `call_images` and `call_texts`, and `join`
+    makes pairs of what they return.
 
     Args:
         image_encoder: A Keras model or layer that maps images to embeddings

@@ -1,6 +1,13 @@
-"""Models whose towers can be called one by one."""
+"""Models whose towers can be called and run one by one."""
 
 import keras
+
+from keras_jest.models.data_loaders import with_tuples
+from keras_jest.models.equal_rows import check_equal_rows
+from keras_jest.models.tower import IMAGES
+from keras_jest.models.tower import TEXTS
+from keras_jest.models.tower import Tower
+from keras_jest.models.tower import Towers
 
 
 class EncodesApart:
@@ -10,14 +17,79 @@ class EncodesApart:
     `_images(images, patch_size)`, `_texts(token_ids)` and `_join(image, text)`
     and of them makes its `call`.
 
-    A part is run as Keras runs the whole: inputs and weights in the precision
-    of the model, and layers that are told whether they train. So the parts
-    give what a call gives, to the last bit, wherever they are called: by
-    themselves, or in the `call` of a layer or model around this one.
+    `encode_images` and `encode_texts` embed arrays and datasets, and return
+    NumPy arrays. `call_images`, `call_texts` and `join` are for who writes a
+    `call` of tensors: a part is run as Keras runs the whole, inputs and
+    weights in the precision of the model, and layers that are told whether
+    they train. So the parts give what a call gives, to the last bit, wherever
+    they are called: by themselves, or in the `call` of a layer or model
+    around this one.
     """
 
-    def encode_images(self, images, patch_size=None, training=None):
-        """Embed images alone, as a call of the model does.
+    _towers = None
+
+    def encode_images(self, images, batch_size=None, verbose="auto"):
+        """Embed images, however many there are: for search, or as features.
+
+        It is compiled and runs as `predict` does, without the text tower.
+
+        Args:
+            images: array of `n` images, as the model takes them, a dict that
+                holds one, or any dataset that `predict` takes, of batches of
+                images, of dicts that hold them, or of tuples that begin with
+                one of these.
+            batch_size: int, rows at a time of an array, 32 by default.
+            verbose: as in `keras.Model.predict`.
+
+        Returns:
+            A NumPy array of shape `(n, d)`, float32, with rows of length 1.
+
+        Raises:
+            ValueError: If the model is not built, or the images are in other
+                units than it expects.
+        """
+        return self._encode(IMAGES, images, batch_size, verbose)
+
+    def encode_texts(self, token_ids, batch_size=None, verbose="auto"):
+        """Embed texts, however many there are, as `encode_images` does.
+
+        Args:
+            token_ids: int array of shape `(n, length)`, what the tokenizer of
+                the model returns, a dict that holds it, or a dataset of
+                batches of them, as in `encode_images`.
+            batch_size: int, as in `encode_images`.
+            verbose: as in `keras.Model.predict`.
+
+        Returns:
+            A NumPy array of shape `(n, d)`, float32, with rows of length 1.
+
+        Raises:
+            ValueError: If the model is not built, or has no such token ids.
+        """
+        return self._encode(TEXTS, token_ids, batch_size, verbose)
+
+    def image_tower(self, head=None):
+        """The image tower as a model of its own, of the same weights.
+
+        Args:
+            head: optional Keras layer, called with the embedding, of unit
+                length, and the targets of a batch, `head(embedding, y)`. It
+                has a method `check(y)`, which raises if they are none.
+
+        Returns:
+            A `keras.Model` to `predict` with, from images to embeddings, or
+            from tuples of images and targets to what the head returns.
+        """
+        self._check_is_built()
+        return Tower(self, IMAGES, head)
+
+    def predict(self, x, *args, **kwargs):
+        """Return the pairs of images and texts, as `keras.Model.predict`."""
+        check_equal_rows(x)
+        return super().predict(with_tuples(x), *args, **kwargs)
+
+    def call_images(self, images, patch_size=None, training=None):
+        """Run the image tower as a part of a call of the model.
 
         Args:
             images: What the image encoder takes, for `n` images.
@@ -38,12 +110,12 @@ class EncodesApart:
             lambda images: self._images(images, patch_size), images, training
         )
 
-    def encode_texts(self, token_ids, training=None):
-        """Embed texts alone, as a call of the model does.
+    def call_texts(self, token_ids, training=None):
+        """Run the text tower as a part of a call of the model.
 
         Args:
             token_ids: What the text encoder takes, for `n` texts.
-            training: bool, as in `encode_images`.
+            training: bool, as in `call_images`.
 
         Returns:
             A tensor of shape `(n, d)`, of any length and dtype.
@@ -54,7 +126,7 @@ class EncodesApart:
         return self._run_apart(self._texts, token_ids, training)
 
     def join(self, image_embedding, text_embedding):
-        """Make pairs of what `encode_images` and `encode_texts` return.
+        """Make pairs of what `call_images` and `call_texts` return.
 
         Args:
             image_embedding: Tensor of shape `(n, d)`.
@@ -72,13 +144,22 @@ class EncodesApart:
             autocast=False,
         )
 
-    def _run_apart(self, function, inputs, training=None, autocast=True):
+    def _encode(self, side, x, batch_size, verbose):
+        self._check_is_built()
+        if self._towers is None:
+            self._towers = Towers(self)
+        return self._towers[side].predict(x, batch_size, verbose)
+
+    def _check_is_built(self):
         if not self.built:
             raise ValueError(
                 "The parts of a model can be called when it is built. "
                 f"Received: '{self.name}', which is not. Call it on a batch "
                 "first, or its `build`."
             )
+
+    def _run_apart(self, function, inputs, training=None, autocast=True):
+        self._check_is_built()
         # An explicit None would hide the mode of the layer around.
         options = {} if training is None else {"training": training}
         part = PartOfCall(

@@ -9,9 +9,9 @@ from keras_jest.models.expected_units import check_units
 TASKS = ("train", "test", "predict")
 
 
-def check_itself(model, x, task):
+def check_itself(model, x, y, task):
     """Check what a batch is for a model that holds no other."""
-    del task
+    del y, task
     check_units(model, x, f"model '{model.name}'")
 
 
@@ -24,9 +24,9 @@ def checks_first_batch(check=check_itself):
     dataset, and nothing of it is lost.
 
     Args:
-        check: function of the model, the inputs of a batch and what is done
-            with them, `"train"`, `"test"` or `"predict"`. It raises a
-            `ValueError` if they do not fit.
+        check: function of the model, the inputs and targets of a batch and
+            what is done with them, `"train"`, `"test"` or `"predict"`. It
+            raises a `ValueError` if they do not fit.
 
     Returns:
         A decorator of a subclass of `keras.Model`.
@@ -88,5 +88,5 @@ class ChecksFirstBatch:
         return again
 
     def look_at(self, batch):
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
-        self.check(self.model, without_position(x)[0], self.task)
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        self.check(self.model, without_position(x)[0], y, self.task)

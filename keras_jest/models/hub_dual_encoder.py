@@ -40,8 +40,10 @@ class HubDualEncoder(EncodesApart, KeepsSublayers, keras.Model):
     so give `logit_scale=10, logit_bias=-10`; a new `CLIPVisionEncoder` has
     all patches at position 0, which is put right here.
 
-    The towers can be called one by one, too: `encode_images`,
-    `encode_texts`, and `join` for pairs of what they return.
+    `encode_images` and `encode_texts` embed arrays or datasets of one kind
+    alone, to NumPy arrays with rows of length 1. In a `call` of your own the
+    towers are called one by one by `call_images` and `call_texts`, and `join`
+    makes pairs of what they return.
 
     Args:
         backbone: A `keras_hub.models.CLIPBackbone`, `SigLIPBackbone` or

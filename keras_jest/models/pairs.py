@@ -36,17 +36,17 @@ def make_pairs(image_embedding, text_embedding, logit_scale, logit_bias):
     print(pairs["logit_scale"])  # 10 twice
     ```
     """
-    image_embedding = _unit_rows(image_embedding)
+    image_embedding = unit_rows(image_embedding)
     ones = ops.ones_like(image_embedding[:, 0])
     return {
         "image_embedding": image_embedding,
-        "text_embedding": _unit_rows(text_embedding),
+        "text_embedding": unit_rows(text_embedding),
         "logit_scale": ones * logit_scale,
         "logit_bias": ones * logit_bias,
     }
 
 
-def _unit_rows(embedding):
+def unit_rows(embedding):
     """Scale rows to length 1 in float32; rows of zeros stay zero.
 
     The maximum stands inside the root: outside it, as in `ops.normalize`,

@@ -4,14 +4,16 @@ from keras_jest.models.expected_units import check_units
 from keras_jest.trainers.columns import check_first_columns
 
 
-def first_look(model, x, task):
+def first_look(model, x, y, task):
     """Raise if a batch is not what a model, or its policy, can work with.
 
     Args:
         model: a `SelectingModel`.
         x: the inputs of the batch.
+        y: its targets.
         task: `"train"`, `"test"` or `"predict"`.
     """
+    del y  # A `LabelCheck` looks at those of all batches.
     for role, of in models_that_look(model, task).items():
         check_units(of, x, role)
     if task == "train":

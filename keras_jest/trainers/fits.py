@@ -12,19 +12,22 @@ from keras_jest.data.position import GRAIN_ITERATORS
 from keras_jest.data.position import is_grain
 from keras_jest.data.position import positioned
 from keras_jest.data.replay import Replay
+from keras_jest.models.data_loaders import check_no_texts
+from keras_jest.models.data_loaders import with_tuples
+from keras_jest.models.equal_rows import check_equal_rows
 from keras_jest.models.model_inputs import check_has_names
 from keras_jest.selection import policies
 from keras_jest.trainers.columns import check_steps
 from keras_jest.trainers.compile_checks import check_policy
 from keras_jest.trainers.compile_checks import check_store
-from keras_jest.trainers.data_loaders import check_no_texts
-from keras_jest.trainers.data_loaders import in_recorded_order
-from keras_jest.trainers.data_loaders import with_tuples
 from keras_jest.trainers.explained_errors import explained_errors
 from keras_jest.trainers.holding import holding
 from keras_jest.trainers.labels import LabelCheck
 from keras_jest.trainers.labels import check_labels
 from keras_jest.trainers.labels import num_classes
+from keras_jest.trainers.monitors import behind_what_they_monitor
+from keras_jest.trainers.monitors import check_monitors
+from keras_jest.trainers.recorded_order import in_recorded_order
 
 
 def fit(self, x=None, *args, selection="compiled", **kwargs):
@@ -76,6 +79,7 @@ def check_arrays(learner, x):
     """Raise if arrays, which are there to be looked at, do not fit."""
     if isinstance(x, dict):
         check_no_texts(x)
+        check_equal_rows(x)
     elif isinstance(x, list | tuple) or hasattr(x, "__array__"):
         check_has_names(learner, x, "learner")
 
@@ -101,6 +105,12 @@ def fit_of(model, *args, **kwargs):
         arguments.setdefault("shuffle", False)
     fit = functools.partial(fit_from_iterator, model, keras_fit)
     callbacks = list_of(arguments.get("callbacks"))
+    check_monitors(model, callbacks)
+    callbacks = behind_what_they_monitor(callbacks)
+    if hasattr(arguments.get("callbacks"), "callbacks"):
+        arguments["callbacks"].callbacks[:] = callbacks
+    elif callbacks:
+        arguments["callbacks"] = callbacks
     around = [of for of in callbacks if hasattr(of, "around_fit")]
     if len(around) > 1:
         raise ValueError(

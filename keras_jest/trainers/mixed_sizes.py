@@ -68,10 +68,10 @@ def in_two_sizes(learner, inputs, coarse_size, share):
         small, arguments = coarsened(
             learner, gather(images, coarse), coarse_size
         )
-        first = learner.encode_images(small, training=True, **arguments)
-    second = learner.encode_images(gather(images, fine), training=True)
+        first = learner.call_images(small, training=True, **arguments)
+    second = learner.call_images(gather(images, fine), training=True)
     return learner.join(
-        in_order(first, second), learner.encode_texts(texts, training=True)
+        in_order(first, second), learner.call_texts(texts, training=True)
     )
 
 

@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_jest.data.position import take_position
 from keras_jest.data.position import without_position
+from keras_jest.models.data_loaders import with_tuples
+from keras_jest.models.equal_rows import check_equal_rows
 from keras_jest.models.first_batch import checks_first_batch
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.trainers import backend
@@ -16,7 +18,6 @@ from keras_jest.trainers import model_config
 from keras_jest.trainers.columns import check_steps
 from keras_jest.trainers.compile_checks import check_constructor
 from keras_jest.trainers.compile_checks import check_super_batch_size
-from keras_jest.trainers.data_loaders import with_tuples
 from keras_jest.trainers.explained_errors import explained_errors
 from keras_jest.trainers.first_look import first_look
 from keras_jest.trainers.holding import holding
@@ -201,6 +202,7 @@ class SelectingModel(keras.Model):
             return super().test_on_batch(*args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
+        check_equal_rows(x)
         with explained_errors():
             return super().predict(with_tuples(x), *args, **kwargs)
 

@@ -52,6 +52,19 @@ def test_each_epoch_with_logs_of_the_final_weights(model, arrays):
     assert history["mean_recall@1"][-1] == np.mean(list(expected.values()))
 
 
+@pytest.mark.once
+def test_images_with_several_texts(model, arrays):
+    image_of_text = np.arange(24) % 8
+    few = {**arrays, "images": arrays["images"][:8]}
+    callback = RetrievalEvaluation(few, ks=(5,), image_of_text=image_of_text)
+    model.fit(arrays, batch_size=8, verbose=0, callbacks=[callback])
+    inputs = {name: arrays[name] for name in ("images", "token_ids")}
+    pairs = model.learner.predict(inputs, verbose=0)
+    pairs["image_embedding"] = pairs["image_embedding"][:8]
+    expected = retrieval(pairs, (5,), image_of_text)
+    assert expected.items() <= callback.history[-1].items()
+
+
 def make_functional():
     """A model that names its inputs and has no `input_keys`."""
     inputs = {key: keras.Input((4,), name=key) for key in ("images", "texts")}
@@ -70,6 +83,9 @@ def test_a_functional_model_gets_its_own_inputs(arrays):
     model.compile("sgd", loss=SigmoidContrastiveLoss(), selection=None)
     callback = RetrievalEvaluation(arrays, ks=(5,))
     model.fit(arrays, batch_size=8, verbose=0, callbacks=[callback])
+    several = RetrievalEvaluation(arrays, image_of_text=np.arange(24))
+    with pytest.raises(ValueError, match="are embedded apart"):
+        model.fit(arrays, batch_size=8, verbose=0, callbacks=[several])
     own = {name: arrays[name] for name in ("images", "texts")}
     expected = retrieval(learner.predict(own, verbose=0), ks=(5,))
     mean = sum(expected.values()) / 2

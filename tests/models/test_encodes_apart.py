@@ -40,8 +40,8 @@ def in_policies(model_policy, image_policy, text_policy):
 
 def apart(model, inputs, **options):
     return model.join(
-        model.encode_images(inputs["images"], **options),
-        model.encode_texts(inputs["token_ids"]),
+        model.call_images(inputs["images"], **options),
+        model.call_texts(inputs["token_ids"]),
     )
 
 
@@ -109,7 +109,7 @@ def test_of_a_backbone_of_keras_hub():
         assert_equal(Around(model, dtype="mixed_bfloat16")(inputs), expected)
     assert model.patch_sizes is None
     with pytest.raises(ValueError, match="`patch_sizes=`.*patch_size=8"):
-        model.encode_images(inputs["images"], patch_size=8)
+        model.call_images(inputs["images"], patch_size=8)
 
 
 @pytest.mark.once
@@ -143,8 +143,8 @@ def test_training_is_that_of_the_layer_around(told):
     pairs = to_numpy(around(batch(), **options))
     assert_equal(pairs, whole)
     for encode, name in (
-        (model.encode_images, "images"),
-        (model.encode_texts, "token_ids"),
+        (model.call_images, "images"),
+        (model.call_texts, "token_ids"),
     ):
         embedding = to_numpy(encode(batch()[name], training=told))
         expected = {None: 0.5, False: -1.0, True: 1.0}[told]
@@ -171,8 +171,8 @@ def test_losses_that_layers_add_are_kept_of_each_part():
 def test_a_model_that_is_not_built():
     model = DualEncoder(Tells(), Tells())
     for call in (
-        lambda: model.encode_images(batch()["images"]),
-        lambda: model.encode_texts(batch()["token_ids"]),
+        lambda: model.call_images(batch()["images"]),
+        lambda: model.call_texts(batch()["token_ids"]),
         lambda: model.join(np.ones((2, 4)), np.ones((2, 4))),
     ):
         with pytest.raises(ValueError, match="is not. Call it on a batch"):

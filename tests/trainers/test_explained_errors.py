@@ -75,6 +75,11 @@ def test_two_arrays():
     assert "targets are not needed" in message
 
 
+def test_arrays_of_unequal_rows():
+    message = refused(make_model(), POOL | {"token_ids": IDS[:30]})
+    assert "'images': 40, 'key': 40, 'token_ids': 30" in message
+
+
 def test_prediction_without_names():
     with pytest.raises(ValueError, match="^The learner takes its inputs by"):
         make_model().predict(IMAGES, verbose=0)
