@@ -73,7 +73,9 @@ class AttentionPooling(KeepsSublayers, keras.layers.Layer):
         self.sublayers_are_made()
 
     def call(self, inputs):
-        probe = ops.repeat(self.probe, ops.shape(inputs)[0], axis=0)
+        shape = (ops.shape(inputs)[0], *self.probe.shape[1:])
+        # `ops.repeat` would not be exported for batches of any size on torch.
+        probe = ops.broadcast_to(self.probe, shape)
         pooled = self.attention(probe, inputs)
         pooled = ops.add(pooled, self.mlp(self.norm(pooled)))
         return ops.squeeze(pooled, axis=1)

@@ -10,6 +10,8 @@ from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.layers.patch_sizes import only_one_patch_size
 from keras_jest.models.encodes_apart import EncodesApart
 from keras_jest.models.expected_units import expected_units
+from keras_jest.models.exports import Exports
+from keras_jest.models.exports import input_dtype
 from keras_jest.models.first_batch import checks_first_batch
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
@@ -19,7 +21,7 @@ from keras_jest.models.portable_config import portable_config
 
 @keras_jest_export("keras_jest.models.DualEncoder")
 @checks_first_batch()
-class DualEncoder(EncodesApart, KeepsSublayers, keras.Model):
+class DualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
     """Makes an image-text model of any two Keras towers.
 
     The result is what JEST trains: its outputs are pairs, and the sigmoid
@@ -182,6 +184,15 @@ class DualEncoder(EncodesApart, KeepsSublayers, keras.Model):
     def expected_units(self):
         towers = (self.image_encoder, self.text_encoder)
         return [expected_units(tower)[0] for tower in towers]
+
+    @property
+    def input_dtypes(self):
+        """What the towers say that they read, by `input_keys`."""
+        dtypes = (
+            input_dtype(self.image_encoder, "float32"),
+            input_dtype(self.text_encoder, "int32"),
+        )
+        return dict(zip(self.input_keys, dtypes, strict=True))
 
     def compute_output_shape(self, input_shape):
         return pairs_shape(*self._embedding_shapes(input_shape))

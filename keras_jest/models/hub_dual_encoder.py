@@ -10,6 +10,7 @@ from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.layers.patch_sizes import only_one_patch_size
 from keras_jest.models.encodes_apart import EncodesApart
 from keras_jest.models.expected_units import expected_units
+from keras_jest.models.exports import Exports
 from keras_jest.models.first_batch import checks_first_batch
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
@@ -24,7 +25,7 @@ CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 @keras_jest_export("keras_jest.models.HubDualEncoder")
 @checks_first_batch()
-class HubDualEncoder(EncodesApart, KeepsSublayers, keras.Model):
+class HubDualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
     """Makes a keras-hub CLIP or SigLIP backbone a learner or a reference.
 
     A backbone returns logits only; this returns its pairs, with the scale
@@ -119,7 +120,13 @@ class HubDualEncoder(EncodesApart, KeepsSublayers, keras.Model):
         self.initial_logit_bias = logit_bias
         self._set_head(logit_scale, logit_bias)
         self._repair_positions()
-        self.built = True
+        image_shape = backbone.vision_encoder.image_shape
+        length = backbone.text_encoder.max_sequence_length
+        shapes = ((None, *image_shape), (None, length))
+        self.build(dict(zip(self.input_keys, shapes, strict=True)))
+
+    def build(self, input_shape):
+        # The backbone's weights exist: Keras notes the shapes, for `export`.
         self.restore_sublayers()
 
     @property
@@ -192,6 +199,11 @@ class HubDualEncoder(EncodesApart, KeepsSublayers, keras.Model):
     def expected_units(self):
         (text_unit,) = expected_units(self.backbone.text_encoder)
         return [ReadyPictures(type(self).__name__), text_unit]
+
+    @property
+    def input_dtypes(self):
+        """What the backbone reads, by `input_keys`."""
+        return dict(zip(self.input_keys, ("float32", "int32"), strict=True))
 
     def compute_output_shape(self, input_shape):
         image_shape, text_shape = take_inputs(self, input_shape)

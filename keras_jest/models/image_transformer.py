@@ -11,12 +11,13 @@ from keras_jest.layers.patch_sizes import checked_patch_sizes
 from keras_jest.layers.patch_sizes import chosen_patch_size
 from keras_jest.layers.transformer_block import TransformerBlock
 from keras_jest.models.encoder_flops import encoder_flops
+from keras_jest.models.exports import Exports
 from keras_jest.models.portable_config import portable_config
 from keras_jest.models.units import RescaledPictures
 
 
 @keras_jest_export("keras_jest.models.ImageTransformer")
-class ImageTransformer(KeepsSublayers, keras.Model):
+class ImageTransformer(Exports, KeepsSublayers, keras.Model):
     """Vision Transformer with attention pooling: pictures to embeddings.
 
     The image tower of SigLIP: patches with learned positions, pre-norm
@@ -80,6 +81,8 @@ class ImageTransformer(KeepsSublayers, keras.Model):
         - [FlexiViT: One Model for All Patch Sizes](
           https://arxiv.org/abs/2212.08013).
     """
+
+    input_dtypes = "float32"
 
     def __init__(
         self,

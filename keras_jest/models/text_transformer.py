@@ -8,11 +8,12 @@ from keras_jest.layers.token_embedding import TokenEmbedding
 from keras_jest.layers.transformer_block import TransformerBlock
 from keras_jest.models.encoder_flops import encoder_flops
 from keras_jest.models.expected_units import expected_units
+from keras_jest.models.exports import Exports
 from keras_jest.models.portable_config import portable_config
 
 
 @keras_jest_export("keras_jest.models.TextTransformer")
-class TextTransformer(KeepsSublayers, keras.Model):
+class TextTransformer(Exports, KeepsSublayers, keras.Model):
     """Transformer over token ids: texts to embeddings.
 
     The text tower of SigLIP: no causal mask and no padding mask, so padding
@@ -54,6 +55,8 @@ class TextTransformer(KeepsSublayers, keras.Model):
         - [Sigmoid Loss for Language Image Pre-Training](
           https://arxiv.org/abs/2303.15343).
     """
+
+    input_dtypes = "int32"
 
     def __init__(
         self,

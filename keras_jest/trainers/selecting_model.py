@@ -206,6 +206,15 @@ class SelectingModel(keras.Model):
         with explained_errors():
             return super().predict(with_tuples(x), *args, **kwargs)
 
+    def export(self, *args, **kwargs):
+        """Export the learner: the rest was there to train it.
+
+        Args:
+            *args: as for the learner's own `export`.
+            **kwargs: as for the learner's own `export`.
+        """
+        self.learner.export(*args, **kwargs)
+
     def _build_all(self, inputs):
         self.roles.build(inputs)
         self.previous_weights.make(self.roles.trained_scorers)

@@ -8,7 +8,9 @@ gives a model what Keras took from it for a step that is not made.
 are all of one size, in an iterable that has a length. `copied_values(model,
 arguments)` returns the variables that a step reads, each with a copy of its
 value, which outlives the step. `next_batch(model, arguments)` is as
-`first_batch`, of any step of a `SelectingModel`.
+`first_batch`, of any step of a `SelectingModel`. `export(model, keras_export,
+filepath, format, verbose, input_signature, **kwargs)` exports a model by the
+method `keras_export` with the arguments after it, or in its place.
 """
 
 import importlib
@@ -19,6 +21,7 @@ _module = importlib.import_module(
     f"keras_jest.models.backend.{keras.backend.backend()}"
 )
 copied_values = _module.copied_values
+export = _module.export
 first_batch = _module.first_batch
 hand_back = _module.hand_back
 next_batch = _module.next_batch
