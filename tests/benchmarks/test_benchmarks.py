@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
@@ -138,3 +139,8 @@ def test_heavy_tailed_pool(tmp_path):
     assert balance["scored"] == 0 == balance["flops"]["reference training"]
     assert len(joint["picked"]["rare"]) == 10
     assert joint["picked"]["repeated"][0] < 0.9
+    picture = tmp_path / "picked.png"
+    script = ROOT / "benchmarks" / "picked_over_time.py"
+    subprocess.run([sys.executable, script, file, picture], check=True)
+    with Image.open(picture) as image:
+        assert image.width > 1000 and len(image.getcolors(2**16)) > 20
