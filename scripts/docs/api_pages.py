@@ -15,6 +15,15 @@ AREAS = {
     "keras_jest.evaluation": "Evaluation",
     "keras_jest.callbacks": "Callbacks",
 }
+# Methods that are functions of other files.
+FIT = "keras_jest.trainers.fits.fit"
+COMPILE = "keras_jest.trainers.compiling.compile"
+METHODS = {
+    "keras_jest.JESTModel": (COMPILE, FIT),
+    "keras_jest.FlexiJEST": (COMPILE, FIT),
+    "keras_jest.ClassAct": (FIT,),
+    "keras_jest.ActiveCLIP": (FIT,),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +56,11 @@ def public_names(root):
                 module = ".".join(file.relative_to(root).with_suffix("").parts)
                 summary = (ast.get_docstring(node) or "").split("\n\n")[0]
                 names.append(
-                    Name(path, f"{module}.{node.name}", summary.replace("\n", " "))
+                    Name(
+                        path,
+                        f"{module}.{node.name}",
+                        summary.replace("\n", " "),
+                    )
                 )
     return sorted(names, key=lambda name: name.public)
 
@@ -65,12 +78,24 @@ def api_pages(root):
     names = public_names(root)
     pages = {"api/index.md": _overview(names)}
     for name in names:
-        pages[name.page] = (
-            f"---\ntitle: {name.short}\n---\n\n::: {name.defined}\n"
-            f"    options:\n      heading: {name.public}\n"
-            f"      toc_label: {name.short}\n"
+        methods = METHODS.get(name.public, ())
+        blocks = [_block(name.defined, name.public, name.short)]
+        blocks += [_block(of, level=2) for of in methods]
+        pages[name.page] = "\n".join(
+            [f"---\ntitle: {name.short}\n---\n", *blocks]
         )
     return pages
+
+
+def _block(defined, heading=None, label=None, level=1):
+    """What mkdocstrings turns into the documentation of one name."""
+    short = defined.rpartition(".")[2]
+    return (
+        f"::: {defined}\n    options:\n"
+        f"      heading: {heading or short}\n"
+        f"      toc_label: {label or short}\n"
+        f"      heading_level: {level}\n"
+    )
 
 
 def api_nav(root):

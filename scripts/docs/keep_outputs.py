@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import pathlib
 import tempfile
-import time
 
 from cells import read_script
 from kept import ROOT
@@ -28,12 +27,11 @@ PACKAGES = ("keras", "jax", "tensorflow", "torch")
 
 def keep_outputs(path):
     """Run one script in this process, and keep what its cells show."""
-    script, start = read_script(ROOT / path), time.time()
+    script = read_script(ROOT / path)
     with tempfile.TemporaryDirectory() as folder:
         shown = run_cells(script, pathlib.Path(folder))
         os.chdir(ROOT)
-    minutes = f"{(time.time() - start) / 60:.0f}"
-    keep(path, script.code_hash, shown, {**made_with(), "minutes": minutes})
+    keep(path, script.code_hash, shown, made_with())
 
 
 def made_with():

@@ -51,14 +51,9 @@ def _about(script, path, kept, name):
     lines = [f"*{script.header.get('Description', '')}*", ""]
     lines.append(f"[The script]({name}) is `{path}` in the repository.")
     if kept:
-        made = dict(kept["made_with"])
-        minutes = max(1, int(made.pop("minutes", 1)))
-        versions = " and ".join(f"{of} {made[of]}" for of in made)
-        unit = "minute" if minutes == 1 else "minutes"
-        lines.append(
-            f"What it shows was kept from a run with {versions}, which took "
-            f"{minutes} {unit} on two shared CPU cores."
-        )
+        made = kept["made_with"].items()
+        versions = " and ".join(f"{of} {version}" for of, version in made)
+        lines.append(f"What it shows was kept from a run with {versions}.")
     else:
         reason = not_kept().get(path, "its code has changed since")
         lines.append(f"What it shows is not kept here: {reason}.")

@@ -45,7 +45,11 @@ def on_config(config):
     """Make the navigation of the pages that there are."""
     scripts = sorted(
         all_scripts(),
-        key=lambda path: (path not in FIRST_GUIDES, "getting" not in path, path),
+        key=lambda path: (
+            path not in FIRST_GUIDES,
+            "getting" not in path,
+            path,
+        ),
     )
     written = {of.name for of in (ROOT / "docs").glob("*.md")} - {"index.md"}
     how_to = [of for of in HOW_TO if of in written]
@@ -90,9 +94,7 @@ def on_files(files, config):
     for page, text in {**pages, **api_pages(ROOT)}.items():
         files.append(File.generated(config, page, content=text))
     for name, file in {**others, **script_pictures()}.items():
-        files.append(
-            File.generated(config, name, abs_src_path=str(file))
-        )
+        files.append(File.generated(config, name, abs_src_path=str(file)))
     return files
 
 
