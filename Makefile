@@ -22,7 +22,7 @@ test: $(TEST)/ready $(DOCS)/ready
 	KERAS_BACKEND=tensorflow $(PYTEST) -m "not slow and not once"
 
 docs: $(DOCS)/ready
-	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 	@echo "The site is build/site/index.html"
 
 docs-run: $(DEMO)/ready

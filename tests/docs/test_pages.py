@@ -1,0 +1,82 @@
+"""The pages of docs/ run as they stand, and say what is so."""
+
+import pathlib
+import re
+
+import keras
+import pytest
+
+PAGES = sorted((pathlib.Path(__file__).parents[2] / "docs").glob("*.md"))
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.S | re.M)
+ON = re.compile(r"# On (.*)\n")
+SAID = re.compile(r"^(?P<code>[^ #=].*?)  # (?P<value>.+)$")
+# What a block may ask for that the tests do not install.
+OPTIONAL = ("datasets", "onnx", "onnxruntime", "litert")
+
+
+def marked(page):
+    """A page that names backends is run on each, others on one."""
+    marks = [] if ON.search(page.read_text("utf-8")) else [pytest.mark.once]
+    return pytest.param(page, id=page.stem, marks=marks)
+
+
+def is_for(backend, block):
+    on = ON.match(block)
+    return not on or backend in re.findall(r"\w+", on[1])
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder to work in; what is set for all is undone."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    if keras.backend.backend() == "jax":
+        keras.distribution.set_distribution(None)
+
+
+@pytest.mark.filterwarnings("ignore:CaptionedFolder skips")
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES])
+def test_a_page_runs(page, folder):
+    names = {"__name__": "page"}
+    for block in BLOCK.findall(page.read_text("utf-8")):
+        if is_for(keras.backend.backend(), block):
+            run(block, names, page.name)
+
+
+def run(block, names, page):
+    """Run a block, and hold each line `code  # value` to its word."""
+    try:
+        exec(compile(block, page, "exec"), names)
+    except ModuleNotFoundError as error:
+        if error.name.partition(".")[0] not in OPTIONAL:
+            raise
+        return
+    for line in filter(None, map(SAID.match, block.splitlines())):
+        expected = value_of(line["value"])
+        if expected is not NotImplemented:
+            assert eval(line["code"], names) == expected, line[0]
+
+
+def value_of(text):
+    """What is said to come out; a remark in words says nothing."""
+    try:
+        return eval(text, {})
+    except (NameError, SyntaxError):
+        return NotImplemented
+
+
+def test_what_is_said_is_read():
+    said = SAID.match("len(records)  # 48")
+    assert value_of(said["value"]) == 48
+    assert value_of("keeps a fifth") is NotImplemented
+    with pytest.raises(AssertionError):
+        run("1 + 1  # 3", {}, "page")
+    assert not is_for("torch", "# On jax and tensorflow\nimport jax")
+
+
+@pytest.mark.once
+def test_pages_have_code_that_is_run():
+    counts = {
+        page.stem: len(BLOCK.findall(page.read_text("utf-8"))) for page in PAGES
+    }
+    assert [name for name, count in counts.items() if not count] == []
