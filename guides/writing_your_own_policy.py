@@ -149,7 +149,7 @@ small classifier that has learnt other rows is the reference.
 
 @keras.saving.register_keras_serializable(package="guide")
 def bounded(learner, reference):
-    return ops.minimum(learner - reference, 2.0)
+    return ops.minimum(learner - reference, 0.5)
 
 
 others = np.setdiff1d(np.arange(1280), rows)

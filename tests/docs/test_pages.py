@@ -1,5 +1,6 @@
 """The pages of docs/ run as they stand, and say what is so."""
 
+import importlib.util
 import pathlib
 import re
 
@@ -11,7 +12,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.S | re.M)
 ON = re.compile(r"# On (.*)\n")
 SAID = re.compile(r"^(?P<code>[^ #=].*?)  # (?P<value>.+)$")
 # What a block may ask for that the tests do not install.
-OPTIONAL = ("datasets", "onnx", "onnxruntime", "litert")
+OPTIONAL = {"datasets"}
 
 
 def marked(page):
@@ -23,6 +24,13 @@ def marked(page):
 def is_for(backend, block):
     on = ON.match(block)
     return not on or backend in re.findall(r"\w+", on[1])
+
+
+def is_runnable(block):
+    """Whether what it imports is there; a folder of tests is no package."""
+    names = OPTIONAL & set(re.findall(r"^import (\w+)", block, re.M))
+    specs = map(importlib.util.find_spec, names)
+    return all(spec is not None and spec.origin for spec in specs)
 
 
 @pytest.fixture
@@ -39,18 +47,13 @@ def folder(tmp_path, monkeypatch):
 def test_a_page_runs(page, folder):
     names = {"__name__": "page"}
     for block in BLOCK.findall(page.read_text("utf-8")):
-        if is_for(keras.backend.backend(), block):
+        if is_for(keras.backend.backend(), block) and is_runnable(block):
             run(block, names, page.name)
 
 
 def run(block, names, page):
     """Run a block, and hold each line `code  # value` to its word."""
-    try:
-        exec(compile(block, page, "exec"), names)
-    except ModuleNotFoundError as error:
-        if error.name.partition(".")[0] not in OPTIONAL:
-            raise
-        return
+    exec(compile(block, page, "exec"), names)
     for line in filter(None, map(SAID.match, block.splitlines())):
         expected = value_of(line["value"])
         if expected is not NotImplemented:
