@@ -1,4 +1,8 @@
-"""The pages of docs/ run as they stand, and say what is so."""
+"""The pages of docs/ run as they stand, and say what is so.
+
+A block of `python` is run; one of `py` is shown, and needs a network, a cluster
+or data that a test has not.
+"""
 
 import importlib.util
 import pathlib
