@@ -14,6 +14,7 @@ import pytest
 PAGES = sorted((pathlib.Path(__file__).parents[2] / "docs").glob("*.md"))
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.S | re.M)
 ON = re.compile(r"# On (.*)\n")
+PRINTED = re.compile(r"^print\((.*)\)$")
 SAID = re.compile(r"^(?P<code>[^ #=].*?)  # (?P<value>.+)$")
 # What a block may ask for that the tests do not install.
 OPTIONAL = {"datasets"}
@@ -61,7 +62,8 @@ def run(block, names, page):
     for line in filter(None, map(SAID.match, block.splitlines())):
         expected = value_of(line["value"])
         if expected is not NotImplemented:
-            assert eval(line["code"], names) == expected, line[0]
+            code = PRINTED.sub(r"\1", line["code"])
+            assert eval(code, names) == expected, line[0]
 
 
 def value_of(text):
@@ -76,8 +78,9 @@ def test_what_is_said_is_read():
     said = SAID.match("len(records)  # 48")
     assert value_of(said["value"]) == 48
     assert value_of("keeps a fifth") is NotImplemented
-    with pytest.raises(AssertionError):
-        run("1 + 1  # 3", {}, "page")
+    for code in ("1 + 1  # 3", "print(1 + 1)  # 3"):
+        with pytest.raises(AssertionError):
+            run(code, {}, "page")
     assert not is_for("torch", "# On jax and tensorflow\nimport jax")
 
 
