@@ -2,8 +2,8 @@
 Title: Choosing a selection policy
 Author: The keras_jest authors
 Date created: 2026/11/21
-Last modified: 2026/11/21
-Description: Which policy, which score, which model scores, when, and the cost.
+Last modified: 2026/11/28
+Description: Which policy, which score, which gain, which model scores, and when.
 Accelerator: None
 """
 
@@ -12,7 +12,9 @@ Accelerator: None
 
 [Getting started](getting_started.py) selects with the defaults. This guide is
 for the decisions after that. Each section prints a small table on real data, so
-that you can check what it says.
+that you can check what it says. What each choice costs, and when it pays, is
+counted in [another guide](what_selection_costs.py); if nothing here fits, [write
+a policy of your own](writing_your_own_policy.py).
 
 | you must decide | take | if |
 |---|---|---|
@@ -65,14 +67,12 @@ from keras_jest import JESTModel
 from keras_jest import JointSelection
 from keras_jest import UniformSelection
 from keras_jest.callbacks import SelectionLog
-from keras_jest.data import Replay
 from keras_jest.data import Tokenizer
 from keras_jest.data import record_key
 from keras_jest.data import recorded_rows
 from keras_jest.datasets import pictograms
 from keras_jest.evaluation import computation
 from keras_jest.losses import LossGivenSet
-from keras_jest.losses import OwnSimilarityLoss
 from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.models import DualEncoder
 from keras_jest.models import PrecomputedLosses
@@ -256,7 +256,6 @@ policies = {
     "uniform": UniformSelection(),
     "independent": IndependentSelection(),
     "independent, gain inf": IndependentSelection(gain=math.inf),
-    "joint, 4 chunks": JointSelection(num_chunks=4),
     "joint": JointSelection(),
     "joint, gain inf": JointSelection(gain=math.inf),
     "joint, gain 0.03": JointSelection(gain=0.03),
@@ -311,14 +310,22 @@ def picks_of(policy, num_seeds=10):
 scores = online_losses - reference_losses
 top = picks_of(IndependentSelection(0.5, gain=math.inf), num_seeds=1)
 print(f"\n{'gain':>6s} {'log_spread':>11s} {'top':>5s} {'wrong labels':>13s}")
+spreads, tops, wrongs = [], [], []
 for gain in (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, math.inf):
     picks = picks_of(IndependentSelection(0.5, gain=gain))
     is_finite = 0 < gain < math.inf
-    spread = math.log(gain * np.std(scores)) if is_finite else math.nan
-    print(
-        f"{gain:6} {spread:11.2f} {np.mean(np.isin(picks, top)):5.0%} "
-        f"{np.mean(is_wrong[picks]):13.0%}"
-    )
+    spreads.append(math.log(gain * np.std(scores)) if is_finite else math.nan)
+    tops.append(np.mean(np.isin(picks, top)))
+    wrongs.append(np.mean(is_wrong[picks]))
+    print(f"{gain:6} {spreads[-1]:11.2f} {tops[-1]:5.0%} {wrongs[-1]:13.0%}")
+
+figure, axis = plt.subplots(figsize=(6, 3.5))
+axis.plot(spreads, tops, "o-", label="of the rows that inf would take")
+axis.plot(spreads, wrongs, "s-", label="of wrong labels")
+axis.set(xlabel="log_spread", ylabel="share among the picks", ylim=(0, 1))
+axis.legend()
+figure.tight_layout()
+figure.savefig(results / "gain.png", dpi=120)
 
 """
 Below about -1 a draw is uniform in all but name. Then raise the gain.
@@ -407,7 +414,7 @@ step_of_32 = computation(cost_of_learner, num_trained=32)["total"]
 test_pixels, test_labels = pixels[1280:], clean[1280:]
 
 
-def select_in_training(selection, data=own, name="picks", **kwargs):
+def select_in_training(selection, data=own, **kwargs):
     """Train on half of each super-batch of 64. Returns rows and accuracy."""
     names = ("first_step", "last_step", "score_loss", "reference_optimizer")
     compiled = {of: kwargs.pop(of) for of in names if of in kwargs}
@@ -418,7 +425,7 @@ def select_in_training(selection, data=own, name="picks", **kwargs):
         selection=selection,
         **compiled,
     )
-    log = SelectionLog(results / f"{name}.parquet")
+    log = SelectionLog(results / "picks.parquet")
     model.fit(
         data,
         own_labels,
@@ -532,367 +539,13 @@ for start, end in ((0, first), (first, last), (last, total)):
     print(f"{f'{start} to {end - 1}':12s} {wrong:30.0%}")
 
 """
-### Once, for many learners
-
-Where an online model scores, the learner has no part in the choice. So one run
-can choose for other learners of the same sub-batch size. `SelectionLog` has
-written what was chosen; `Replay` yields it again. Nothing is scored, and any
-Keras model will do. From tar shards, pass the chosen rows to `super_batches`.
-"""
-
-select_in_training(
-    half, name="to_replay", online=make_scorer(2), reference=reference
-)
-replay = Replay(
-    results / "to_replay.parquet", own, own_labels, sub_batch_size=32
-)
-wide = classifier(512, 256, seed=3)
-train_again = ClassAct(wide)
-train_again.compile(
-    keras.optimizers.Adam(3e-3), loss=cross_entropy, selection=None
-)
-train_again.fit(replay, shuffle=False, verbose=0)
-predicted = np.argmax(wide.predict(test_pixels, verbose=0), axis=1)
-print(f"Replayed {len(replay)} steps: {np.mean(predicted == test_labels):.3f}")
-
-"""
-## What does it cost?
-
-Count in forward passes of one example. Training costs three of them, one
-forward and two for the backward pass. Let `F_l`, `F_o` and `F_r` be the forward
-pass of learner, online model and reference; `rho` the size of the super-batch
-over that of the sub-batch, `1 / (1 - filter ratio)`; and `beta` the updates
-that the run needs, as a share of those of uniform training. For each example
-that uniform training would train on:
-
-    uniform   = 3 F_l
-    selecting = beta * (3 F_l + rho F_o + 3 F_o + rho F_r) + 3 F_r n_ref
-
-The five terms are learner training, online scoring, online training, reference
-scoring and reference training. `n_ref` is how long the reference is trained, in
-the uniform run's lengths: 0 if you have it already. If the learner scores,
-`rho F_l` takes the place of `rho F_o + 3 F_o`.
-
-`computation` counts them. Take a ViT-L that a ViT-Ti chooses for, at `rho = 2`,
-in GFLOPs, with the 26 % of updates that ClassAct saved there.
-"""
-
-forward = {"Ti": 1.25, "S": 4.57, "B": 17.5, "L": 61.2}
-uniform = computation(forward["L"], num_trained=1)["total"]
-terms = computation(
-    forward["L"],
-    num_trained=0.74,
-    num_scored=2 * 0.74,
-    online=forward["Ti"],
-    reference=forward["Ti"],
-    num_reference=1,
-)
-print("\nTi chooses for L, beta = 0.74, in units of the uniform run:")
-for name, cost in terms.items():
-    print(f"  {name:20s} {cost / uniform:6.3f}")
-
-"""
-Then leave out what you need not pay. A reference that serves many runs drops
-its training; stored losses drop its scoring, too; a replayed run has only
-learner training left. Below are the updates that the paper's figure shows for
-three sizes of scorer, and the ratio R of computation. Under 1 it pays.
-"""
-
-saved = {"Ti": 0.26, "S": 0.30, "B": 0.31}
-print(f"\n{'scorer':7s} {'beta':>5s} {'all terms':>10s}", end="")
-print(f" {'given':>6s} {'stored':>7s} {'replayed':>9s}")
-for scorer, share in saved.items():
-    beta, size = 1 - share, forward[scorer]
-    levels = [
-        {"online": size, "reference": size, "num_reference": 1},
-        {"online": size, "reference": size},
-        {"online": size},
-        {},
-    ]
-    ratios = [
-        computation(forward["L"], beta, 2 * beta, **level)["total"] / uniform
-        for level in levels
-    ]
-    whole, given, losses, replayed = (f"{ratio:.2f}" for ratio in ratios)
-    print(f"{scorer:7s} {beta:5.2f} {whole:>10s} {given:>6s}", end="")
-    print(f" {losses:>7s} {replayed:>9s}")
-
-"""
-The largest scorer saves the most updates and costs more than uniform training.
-
-### Break-even
-
-Solve `selecting = uniform` for `beta`. Let both scorers have one size, and
-`phi` be their forward pass over the learner's:
-
-    beta* = (1 - n_ref phi) / (1 + 2 rho phi / 3 + phi)
-
-A run that needs a larger share of the updates than `beta*` loses. In code it is
-what is left of the uniform run after the reference's training, over what an
-update costs.
-"""
-
-
-def break_even(learner, scorer, rho, num_reference=1):
-    """The share of updates at which selection costs what it saves."""
-    uniform = computation(learner, num_trained=1)["total"]
-    cost = computation(learner, 1, rho, scorer, scorer, False, num_reference)
-    once = cost["reference training"]
-    return (uniform - once) / (cost["total"] - once)
-
-
-ratios = (2, 5, 10)
-for num_reference in (1, 0):
-    how = "trained" if num_reference else "given"
-    print(f"\nbreak-even beta*, ViT-L, reference {how}")
-    print(f"{'scorer':7s}" + "".join(f"{f'rho {rho}':>8s}" for rho in ratios))
-    for scorer in saved:
-        betas = [
-            break_even(forward["L"], forward[scorer], rho, num_reference)
-            for rho in ratios
-        ]
-        print(f"{scorer:7s}" + "".join(f"{beta:8.2f}" for beta in betas))
-
-"""
-Where the learner scores, even stored losses leave a full forward pass over the
-super-batch. At RHO-LOSS' filter ratio of 0.9 a step costs 4.33 uniform steps:
-it must need fewer than 23 % of the updates.
-"""
-
-step = computation(1.0, num_trained=1, num_scored=10, learner_scores=True)
-times = step["total"] / computation(1.0, num_trained=1)["total"]
-print(f"\nlearner scores, rho 10: {times:.2f} steps, beta* = {1 / times:.2f}")
-
-sizes = np.geomspace(1e-3, 0.9, 100)
-figure, axis = plt.subplots(figsize=(7, 4.5))
-for color, rho in zip(
-    ("tab:blue", "tab:orange", "tab:red"), ratios, strict=True
-):
-    for num_reference, style in ((1, "-"), (0, "--")):
-        betas = [break_even(1.0, size, rho, num_reference) for size in sizes]
-        how = "trained" if num_reference else "given"
-        label = f"rho = {rho}, reference {how}"
-        axis.plot(sizes, betas, style, color=color, label=label)
-for scorer, share in saved.items():
-    size = forward[scorer] / forward["L"]
-    axis.plot(size, 1 - share, "k^")
-    axis.annotate(f" {scorer}", (size, 1 - share), va="top")
-axis.plot([], [], "k^", label="ClassAct for ViT-L, rho = 2")
-axis.set(
-    xscale="log",
-    ylim=(0, 1.05),
-    xlabel="forward pass of a scorer over that of the learner, phi",
-    ylabel="share of uniform updates, beta",
-    title="A run pays if it stays below its line",
-)
-axis.grid(alpha=0.3)
-axis.legend(fontsize=8)
-figure.tight_layout()
-figure.savefig(results / "break_even.png", dpi=120)
-print(f"\nPicture: {results}/break_even.png")
-
-"""
-Selection loses
-
-- on clean data that you want to see many times: there is little to leave out;
-- with a reference that is no better than the learner will be, or that has
-  learnt the same noise;
-- if reading and decoding is your limit: `rho` times as much is read;
-- in a single small run, which pays for the training of its reference alone;
-- if `beta` was measured against a uniform run that was cut off before its
-  learning rate had decayed. Give each run a schedule of its own length.
-
-And FLOPs are not time. A small model uses a device less well than a large one,
-a super-batch needs memory, and a pipeline may wait. Measure seconds as well.
-"""
-
-"""
-## Scores of your own
-
-A score is a function of two losses. There are three places for something else:
-a `score_loss`, which says what is computed from a model's outputs; a `score`,
-which says how two losses become one number; and a policy, which may keep a
-memory. Four known methods follow.
-
-### CLIP-score
-
-Keep the pairs whose image and text are most similar for a fixed model. That is
-`easy_reference` with the pair's own similarity as the loss, and the top 30 % as
-is usual for DataComp. The score never changes, so for more than one run store
-it.
-"""
-
-clip_score = IndependentSelection(0.7, score="easy_reference", gain=math.inf)
-own_similarity = OwnSimilarityLoss(gain=1.0)
-
-model = JESTModel(dual_encoder(0), pair_reference, seed=0)
-model.compile(
-    "adam", loss=contrastive, selection=clip_score, score_loss=own_similarity
-)
-log = SelectionLog(results / "clip_score.parquet")
-pool_keys = {**pool_inputs, "key": pool["key"]}
-model.fit(pool_keys, batch_size=640, verbose=0, callbacks=[log])
-picks = np.concatenate(recorded_rows(log.path, pool["key"]))
-print(f"\nCLIP-score: {np.mean(is_noise[picks]):.0%} noise", end="")
-print(f" of {np.mean(is_noise):.0%} in the pool")
-
-"""
-### Gradient-norm bound
-
-The gradient of the cross-entropy by the logits is `softmax(logits) - one_hot`.
-Its length bounds that of the whole gradient up to a factor. As a `score_loss`
-it takes four lines. It is for `hard_learner`: to train on it would make no
-sense.
-"""
-
-
-@keras.saving.register_keras_serializable(package="guide")
-class GradientNormBound(keras.losses.Loss):
-    def call(self, y_true, y_pred):
-        targets = ops.one_hot(y_true, y_pred.shape[-1])
-        return ops.norm(ops.softmax(y_pred) - targets, axis=-1)
-
-
-highest = IndependentSelection(0.5, score="hard_learner", gain=math.inf)
-
-"""
-### Selective-Backprop
-
-It keeps an example with a probability of `CDF(loss) ** power`, where the CDF is
-that of the last losses it has seen. A policy that remembers is a
-`keras.layers.Layer` with `num_kept`, `select` and `needs`. Give it to the
-constructor of the model, too, which then saves its variables.
-
-The paper keeps as many examples as pass. Sub-batches have one size here, so
-that a step is compiled once. So we draw that many without replacement, with the
-same numbers as weights. `IndependentSelection` draws with odds `exp(score)`, by
-Gumbel noise that differs from step to step and is equal on every backend. So we
-give it the logarithms. Counts do in the place of the CDF, since a constant
-factor changes no odds.
-"""
-
-
-@keras.saving.register_keras_serializable(package="guide")
-class SelectiveBackprop(keras.layers.Layer):
-    needs = ("learner",)
-
-    def __init__(self, filter_ratio=0.5, power=2.0, history=640, **kwargs):
-        super().__init__(**kwargs)
-        self.settings = dict(
-            filter_ratio=filter_ratio, power=power, history=history
-        )
-        self.policy = IndependentSelection(filter_ratio, score="hard_learner")
-        self.ring = self.add_weight(
-            shape=(history,),
-            dtype="float32",
-            initializer=keras.initializers.Constant(math.inf),  # Not seen yet.
-            trainable=False,
-        )
-
-    def num_kept(self, num_rows):
-        return self.policy.num_kept(num_rows)
-
-    def select(self, learner, reference, seed):
-        losses = learner.values
-        ring = ops.concatenate([self.ring, losses])
-        ring = ring[-self.settings["history"] :]
-        self.ring.assign(ring)
-        is_below = ops.less_equal(ring, ops.expand_dims(losses, 1))
-        count = ops.sum(ops.cast(is_below, "float32"), axis=1)
-        scores = self.settings["power"] * ops.log(count)
-        return self.policy.select(LossGivenSet(scores), reference, seed)
-
-    def get_config(self):
-        return {**super().get_config(), **self.settings}
-
-
-"""
-### A running loss, in the style of InfoBatch
-
-InfoBatch drops an example whose loss is below the mean with a probability of
-`rate`. Again the size is fixed: what is not dropped is drawn uniformly, and
-what is dropped fills places only if there are too few others.
-
-The first draw orders the rows at random and says who is unlucky. It needs a
-seed that is no other step's, hence `bitwise_not`.
-
-Two things of the paper are missing. It remembers the last loss of each example,
-and a policy sees no keys: here the mean is a running one, and losses are those
-of this step. And it scales the gradients of the low ones that are kept by
-`1 / (1 - rate)`, so that their sum is unbiased: here no example is weighted.
-The paper trains on all data in the end; do that with
-`fit(..., selection=None)`.
-"""
-
-
-@keras.saving.register_keras_serializable(package="guide")
-class InfoBatchStyle(keras.layers.Layer):
-    needs = ("learner",)
-
-    def __init__(self, filter_ratio=0.5, rate=0.5, momentum=0.9, **kwargs):
-        super().__init__(**kwargs)
-        self.settings = dict(
-            filter_ratio=filter_ratio, rate=rate, momentum=momentum
-        )
-        self.policy = IndependentSelection(filter_ratio, score="hard_learner")
-        self.in_random_order = UniformSelection(filter_ratio=0.0)
-        self.mean = self.add_weight(
-            shape=(),
-            dtype="float32",
-            initializer=keras.initializers.Constant(math.nan),  # None yet.
-            trainable=False,
-        )
-
-    def num_kept(self, num_rows):
-        return self.policy.num_kept(num_rows)
-
-    def select(self, learner, reference, seed):
-        losses, momentum = learner.values, self.settings["momentum"]
-        now = ops.mean(losses)
-        last = ops.convert_to_tensor(self.mean)
-        mean = ops.where(ops.isnan(last), now, last)
-        mean = momentum * mean + (1 - momentum) * now
-        self.mean.assign(mean)
-        other_seed = ops.bitwise_not(seed)
-        order = self.in_random_order.select(learner, reference, other_seed)
-        place = ops.argsort(order)
-        is_unlucky = place < round(self.settings["rate"] * losses.shape[0])
-        is_dropped = ops.logical_and(losses < mean, is_unlucky)
-        # What is not finite is drawn last.
-        scores = ops.where(ops.isfinite(losses), 0.0, math.nan)
-        scores = ops.where(is_dropped, -1000.0, scores)
-        return self.policy.select(LossGivenSet(scores), reference, seed)
-
-    def get_config(self):
-        return {**super().get_config(), **self.settings}
-
-
-"""
-All three score by the learner and know no reference. So they all prefer wrong
-labels, and the table says how much. They are for clean data.
-"""
-
-of_their_own = {
-    "gradient-norm bound": (highest, {"score_loss": GradientNormBound()}),
-    "Selective-Backprop": (SelectiveBackprop(), {}),
-    "InfoBatch-style": (InfoBatchStyle(), {}),
-}
-print(f"\n{'policy':22s} {'wrong':>6s} {'test':>6s}")
-for name, (policy, arguments) in of_their_own.items():
-    if isinstance(policy, layers.Layer):
-        arguments = {**arguments, "policy": policy}
-    steps, accuracy = select_in_training(policy, **arguments)
-    wrong = np.mean(is_wrong[np.concatenate(steps)])
-    print(f"{name:22s} {wrong:6.0%} {accuracy:6.3f}")
-
-"""
 ## Takeaways
 
 - Pairs: joint. Classifiers: independent. Always: uniform as the control.
 - With noise the score needs a reference. Without one, hard means wrong.
 - Watch `log_spread`: a gain that is too low pays for scoring and selects
   nothing.
-- A scorer of a fiftieth of the learner breaks even early; one of more than a
-  quarter hardly does. Store or share what you can.
-- What is not in the library is a `score_loss`, a `score`, or a small policy.
+- Where an online model scores, the learner has no part in the choice: what one
+  run has chosen, `SelectionLog` has written down, and
+  `keras_jest.data.Replay` yields again for other learners.
 """

@@ -51,7 +51,8 @@ def recorded_rows(path, keys):
     ```
 
     Reference:
-    - [Evans et al., 2023](https://arxiv.org/abs/2312.05328), on amortisation.
+        - [Evans et al., 2023](https://arxiv.org/abs/2312.05328), on
+          amortisation.
     """
     row_of = {key_to_hex(key): row for row, key in enumerate(keys)}
     if len(row_of) < len(keys):

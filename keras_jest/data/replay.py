@@ -43,7 +43,8 @@ class Replay(keras.utils.PyDataset):
     ```
 
     Reference:
-    - [Evans et al., 2023](https://arxiv.org/abs/2312.05328), on amortisation.
+        - [Evans et al., 2023](https://arxiv.org/abs/2312.05328), on
+          amortisation.
     """
 
     def __init__(

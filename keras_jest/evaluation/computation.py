@@ -65,8 +65,8 @@ def computation(
     ```
 
     Reference:
-    - [Evans et al., 2023](https://arxiv.org/abs/2312.05328), the figure on
-      amortisation.
+        - [Evans et al., 2023](https://arxiv.org/abs/2312.05328), the figure on
+          amortisation.
     """
     if scorer is None:
         scorer = learner if learner_scores else online

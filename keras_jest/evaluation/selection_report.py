@@ -67,7 +67,7 @@ def selection_report(log, records, path, columns=(), num_shown=24):
     ```
 
     Reference:
-    - [Evans et al., 2024](https://arxiv.org/abs/2406.17711)
+        - [Evans et al., 2024](https://arxiv.org/abs/2406.17711)
     """
     template = page_template()
     check_arguments(path, num_shown)

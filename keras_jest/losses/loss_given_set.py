@@ -37,7 +37,7 @@ class LossGivenSet:
     ```
 
     Reference:
-    - [Evans et al., 2024, section 2](https://arxiv.org/abs/2406.17711)
+        - [Evans et al., 2024, section 2](https://arxiv.org/abs/2406.17711)
     """
 
     values: object

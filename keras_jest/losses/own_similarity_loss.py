@@ -48,8 +48,8 @@ class OwnSimilarityLoss(keras.losses.Loss):
     ```
 
     Reference:
-    - [Evans et al., 2023](https://arxiv.org/abs/2312.05328), where the gain
-      is 1.
+        - [Evans et al., 2023](https://arxiv.org/abs/2312.05328), where the gain
+          is 1.
     """
 
     def __init__(

@@ -60,7 +60,7 @@ class SigmoidContrastiveLoss(keras.losses.Loss):
     ```
 
     Reference:
-    - [Zhai et al., 2023](https://arxiv.org/abs/2303.15343)
+        - [Zhai et al., 2023](https://arxiv.org/abs/2303.15343)
     """
 
     def __init__(

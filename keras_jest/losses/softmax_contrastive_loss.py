@@ -57,8 +57,8 @@ class SoftmaxContrastiveLoss(keras.losses.Loss):
     ```
 
     Reference:
-    - [Radford et al., 2021](https://arxiv.org/abs/2103.00020)
-    - [Evans et al., 2024, appendix](https://arxiv.org/abs/2406.17711)
+        - [Radford et al., 2021](https://arxiv.org/abs/2103.00020)
+        - [Evans et al., 2024, appendix](https://arxiv.org/abs/2406.17711)
     """
 
     def __init__(

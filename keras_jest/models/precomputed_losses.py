@@ -58,8 +58,8 @@ class PrecomputedLosses(keras.Model):
     ```
 
     Reference:
-    - [Mindermann et al., 2022](https://arxiv.org/abs/2206.07137), where they
-      are called irreducible losses.
+        - [Mindermann et al., 2022](https://arxiv.org/abs/2206.07137), where
+          they are called irreducible losses.
     """
 
     def __init__(self, input_key="reference_loss", store_digest=None, **kwargs):

@@ -98,7 +98,7 @@ class ConceptBalance(keras.layers.Layer):
     ```
 
     Reference:
-    - [Ghosh et al., 2025](https://arxiv.org/abs/2511.20643), CABS
+        - [Ghosh et al., 2025](https://arxiv.org/abs/2511.20643), CABS
     """
 
     needs = ()

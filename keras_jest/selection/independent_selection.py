@@ -38,7 +38,7 @@ class IndependentSelection(SelectionPolicy):
     ```
 
     Reference:
-    - [Evans et al., 2023](https://arxiv.org/abs/2312.05328)
+        - [Evans et al., 2023](https://arxiv.org/abs/2312.05328)
     """
 
     def select(self, learner, reference, seed):

@@ -50,8 +50,8 @@ class JointSelection(SelectionPolicy):
     ```
 
     Reference:
-    - [Evans et al., 2024, section 2 and listing 1](
-        https://arxiv.org/abs/2406.17711)
+        - [Evans et al., 2024, section 2 and listing 1](
+            https://arxiv.org/abs/2406.17711)
     """
 
     def __init__(

@@ -30,8 +30,8 @@ def learnability(learner, reference):
     ```
 
     Reference:
-    - [Mindermann et al., 2022](https://arxiv.org/abs/2206.07137)
-    - [Evans et al., 2024, section 2](https://arxiv.org/abs/2406.17711)
+        - [Mindermann et al., 2022](https://arxiv.org/abs/2206.07137)
+        - [Evans et al., 2024, section 2](https://arxiv.org/abs/2406.17711)
     """
     return ops.subtract(learner, reference)
 

@@ -73,7 +73,7 @@ class ActiveCLIP(SelectingModel):
     ```
 
     Reference:
-    - [Evans et al., 2023](https://arxiv.org/abs/2312.05328)
+        - [Evans et al., 2023](https://arxiv.org/abs/2312.05328)
     """
 
     shows_spread = True

@@ -82,8 +82,8 @@ class ClassAct(SelectingModel):
     ```
 
     Reference:
-    - [Evans et al., 2023](https://arxiv.org/abs/2312.05328)
-    - [Mindermann et al., 2022](https://arxiv.org/abs/2206.07137), RHO-LOSS
+        - [Evans et al., 2023](https://arxiv.org/abs/2312.05328)
+        - [Mindermann et al., 2022](https://arxiv.org/abs/2206.07137), RHO-LOSS
     """
 
     shows_spread = True

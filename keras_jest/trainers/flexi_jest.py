@@ -95,8 +95,8 @@ class FlexiJEST(SelectingModel):
     ```
 
     Reference:
-    - [Evans et al., 2024](https://arxiv.org/abs/2406.17711), section 3.3
-    - [Beyer et al., 2023](https://arxiv.org/abs/2212.08013), FlexiViT
+        - [Evans et al., 2024](https://arxiv.org/abs/2406.17711), section 3.3
+        - [Beyer et al., 2023](https://arxiv.org/abs/2212.08013), FlexiViT
     """
 
     def __init__(

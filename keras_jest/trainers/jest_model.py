@@ -63,7 +63,7 @@ class JESTModel(SelectingModel):
     ```
 
     Reference:
-    - [Evans et al., 2024](https://arxiv.org/abs/2406.17711)
+        - [Evans et al., 2024](https://arxiv.org/abs/2406.17711)
     """
 
     def __init__(

@@ -19,7 +19,7 @@ class PreviousWeights(keras.layers.Layer):
         **kwargs: as for every layer.
 
     Reference:
-    - [Evans et al., 2023](https://arxiv.org/abs/2312.05328), on actors.
+        - [Evans et al., 2023](https://arxiv.org/abs/2312.05328), on actors.
     """
 
     def __init__(self, delay, **kwargs):

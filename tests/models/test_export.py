@@ -337,13 +337,3 @@ def test_what_torch_exports_for_one_size_only(tmp_path):
     model = HubDualEncoder(backbone(), name="hub")
     with pytest.raises(ValueError, match="a layer of 'hub' for batches of one"):
         export(model, "onnx", tmp_path / "exported")
-
-
-def test_snippets_of_the_docs(tmp_path, monkeypatch):
-    """Each says in its first line on which backends it runs."""
-    monkeypatch.chdir(tmp_path)
-    space = {"__name__": "snippet"}
-    for snippet in re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.S):
-        if BACKEND in snippet.splitlines()[0]:
-            exec(compile(snippet, "<snippet>", "exec"), space)
-    assert "outputs" in space

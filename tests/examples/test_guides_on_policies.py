@@ -1,4 +1,4 @@
-"""The guide on selection policies, and the scores that it defines."""
+"""The guides on selection policies, and the scores that they define."""
 
 import ast
 import math
@@ -20,16 +20,25 @@ from keras_jest.models import DualEncoder
 from keras_jest.models import make_pairs
 
 ROOT = pathlib.Path(__file__).parents[2]
-GUIDE = "guides/choosing_a_selection_policy.py"
+CHOOSING = "guides/choosing_a_selection_policy.py"
+COSTS = "guides/what_selection_costs.py"
+WRITING = "guides/writing_your_own_policy.py"
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 @pytest.mark.slow
-def test_the_guide_runs(tmp_path):
-    output = run(GUIDE, folder=tmp_path, NUM_EPOCHS="2", NUM_PAIRS="1280")
-    assert "InfoBatch-style" in output
-    assert ["S", "0.79", "0.70", "0.59"] in map(str.split, output.splitlines())
-    with Image.open(tmp_path / "results" / "break_even.png") as image:
+@pytest.mark.parametrize(
+    "guide, said, picture",
+    [
+        (CHOOSING, "online, stored losses", "gain"),
+        (COSTS, "S         0.79    0.70    0.59", "break_even"),
+        (WRITING, "concept balance", "labels_kept"),
+    ],
+)
+def test_a_guide_runs(guide, said, picture, tmp_path):
+    output = run(guide, folder=tmp_path, NUM_EPOCHS="2", NUM_PAIRS="1280")
+    assert said in output
+    with Image.open(tmp_path / "results" / f"{picture}.png") as image:
         assert min(image.size) > 300
 
 
@@ -51,19 +60,25 @@ def is_import(node):
 
 @pytest.fixture(scope="module")
 def guide():
-    """The guide's own definitions, without the runs around them."""
-    wanted = {
+    """The guides' own definitions, without the runs around them."""
+    writing = {
         "GradientNormBound", "SelectiveBackprop", "InfoBatchStyle", "highest",
-        "clip_score", "own_similarity", "break_even", "forward",
+        "clip_score", "own_similarity", "TrustedRows", "bounded",
     }  # fmt: skip
-    tree = ast.parse((ROOT / GUIDE).read_text())
+    costs = {"break_even", "forward"}
+    return {**definitions(WRITING, writing), **definitions(COSTS, costs)}
+
+
+def definitions(guide, wanted):
+    """What a guide defines by these names, and what that imports."""
+    tree = ast.parse((ROOT / guide).read_text())
     body = [
         node
         for node in tree.body
         if is_import(node) or wanted & defined_names(node)
     ]
     namespace = {"__name__": "guide"}
-    exec(compile(ast.Module(body, []), GUIDE, "exec"), namespace)
+    exec(compile(ast.Module(body, []), guide, "exec"), namespace)
     assert wanted <= set(namespace)
     return namespace
 
@@ -232,6 +247,44 @@ def test_infobatch_style_draws_rows_that_are_not_finite_last(guide):
         assert 3 not in select(policy, values, seed)
     assert len(set(select(policy, values[4:]))) == 8
     assert np.isfinite(float(policy.mean))
+
+
+# A score, and a policy that reads a column.
+
+
+@pytest.mark.once
+def test_bounded_stops_at_its_bound(guide):
+    learner, reference = ops.array([3.0, 1.0, 0.2]), ops.array([1.0, 0.8, 0.6])
+    np.testing.assert_allclose(
+        to_numpy(guide["bounded"](learner, reference)),
+        [0.5, 0.2, -0.4],
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.once
+def test_trusted_rows_are_drawn_by_their_trust(guide):
+    """One of 4 rows, 600 times: the odds are those of the column."""
+    trust = np.array([0.0, 0.2, 0.3, 0.5], "float32")
+    policy, nothing = guide["TrustedRows"](sub_batch_size=1), np.zeros(4)
+    losses = as_losses(nothing)
+    picks = np.concatenate(
+        [
+            to_numpy(
+                policy.select(
+                    losses,
+                    losses,
+                    ops.convert_to_tensor(seed, dtype="int32"),
+                    trust=ops.convert_to_tensor(trust),
+                )
+            )
+            for seed in range(600)
+        ]
+    )
+    shares = np.bincount(picks, minlength=4) / 600
+    expected = (trust + 1e-3) / np.sum(trust + 1e-3)
+    # Four standard deviations of a share of 600 draws.
+    assert np.all(np.abs(shares - expected) < 4 * math.sqrt(0.25 / 600))
 
 
 # Under `fit`.
