@@ -3,9 +3,9 @@
     python benchmarks/picked_over_time.py heavy_tailed_pool.json picked.png
 
 Of the results of `heavy_tailed_pool.py`, arm by arm, means over seeds: which
-part of the picks was clean, which was of the pool's rare concepts (of those
-outside the commonest half of its clean rows), and which had been picked
-before. Each point is a tenth of a run.
+part of the picks was clean, which shows a rare concept (none of those that make
+half of the pool's pictures), and which had been picked before. Each point is a
+tenth of a run.
 """
 
 import argparse
