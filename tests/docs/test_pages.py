@@ -1,4 +1,4 @@
-"""The pages of docs/ run as they stand, and say what is so.
+"""The pages of docs/ and the README run as they stand, and say what is so.
 
 A block of `python` is run; one of `py` is shown, and needs a network, a cluster
 or data that a test has not.
@@ -11,7 +11,8 @@ import re
 import keras
 import pytest
 
-PAGES = sorted((pathlib.Path(__file__).parents[2] / "docs").glob("*.md"))
+ROOT = pathlib.Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.S | re.M)
 ON = re.compile(r"# On (.*)\n")
 PRINTED = re.compile(r"^print\((.*)\)$")
