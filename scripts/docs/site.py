@@ -80,7 +80,12 @@ def _titled(scripts, folder):
 
 def on_files(files, config):
     """Add pages that are made, and the files that they show."""
-    targets = {**PAGES, **{path: page_of(path) for path in all_scripts()}}
+    written = (ROOT / "docs").glob("*.md")
+    targets = {
+        **PAGES,
+        **{f"docs/{of.name}": of.name for of in written},
+        **{path: page_of(path) for path in all_scripts()},
+    }
     pages, others = {}, {}
     for source, page in PAGES.items():
         text = (ROOT / source).read_text("utf-8")
