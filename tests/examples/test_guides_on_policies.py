@@ -31,7 +31,7 @@ CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     "guide, said, picture",
     [
         (CHOOSING, "online, stored losses", "gain"),
-        (COSTS, "S         0.79    0.70    0.59", "break_even"),
+        (COSTS, "S          0.79    0.70    0.59", "break_even"),
         (WRITING, "concept balance", "labels_kept"),
     ],
 )
