@@ -13,6 +13,7 @@ from own_files import KINDS
 from own_files import make_records
 from own_files import write_pairs
 from tar_writer import write_tar
+from tiny_encoder import make_encoder
 
 from keras_jest import IndependentSelection
 from keras_jest import JESTModel
@@ -33,7 +34,6 @@ from keras_jest.data import super_batches
 from keras_jest.data.record_key import keys_to_hex
 from keras_jest.evaluation import selection_report
 from keras_jest.losses import SigmoidContrastiveLoss
-from keras_jest.models import DualEncoder
 from keras_jest.models import build_store
 
 TOKENIZER = Tokenizer.train([f"caption {row}" for row in range(9)], 300, 8)
@@ -193,29 +193,10 @@ def test_a_store_is_built_and_joined(kind, tmp_path):
         batches(more, reference=store)
 
 
-def make_encoder():
-    images = keras.Sequential(
-        [
-            keras.Input((6, 6, 3)),
-            keras.layers.Rescaling(1 / 255),
-            keras.layers.Flatten(),
-            keras.layers.Dense(4),
-        ]
-    )
-    texts = keras.Sequential(
-        [
-            keras.Input((8,), dtype="int32"),
-            keras.layers.Embedding(TOKENIZER.vocabulary_size, 4),
-            keras.layers.GlobalAveragePooling1D(),
-        ]
-    )
-    return DualEncoder(images, texts)
-
-
 @pytest.mark.parametrize("kind", ["csv", pytest.param("folder", marks=once)])
 def test_a_run_is_logged_shown_and_replayed(kind, tmp_path):
     records = make_records(kind, tmp_path / "x", 24)
-    model = JESTModel(make_encoder(), make_encoder(), seed=0)
+    model = JESTModel(make_encoder(300), make_encoder(300), seed=0)
     model.compile(
         keras.optimizers.SGD(0.1),
         loss=SigmoidContrastiveLoss(),

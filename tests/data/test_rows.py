@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from tar_writer import sample
 from tar_writer import write_tar
+from tiny_encoder import make_encoder
 
 from keras_jest import IndependentSelection
 from keras_jest import JESTModel
@@ -14,7 +15,6 @@ from keras_jest.data import Tokenizer
 from keras_jest.data import recorded_rows
 from keras_jest.data import super_batches
 from keras_jest.losses import SigmoidContrastiveLoss
-from keras_jest.models import DualEncoder
 
 TOKENIZER = Tokenizer.train([f"caption {i}" for i in range(24)], 300, 8)
 
@@ -30,30 +30,11 @@ def batches(shards, batch_size, **kwargs):
     return super_batches(shards, TOKENIZER, 6, batch_size, **kwargs)
 
 
-def make_encoder():
-    images = keras.Sequential(
-        [
-            keras.Input((6, 6, 3)),
-            keras.layers.Rescaling(1 / 255),
-            keras.layers.Flatten(),
-            keras.layers.Dense(4),
-        ]
-    )
-    texts = keras.Sequential(
-        [
-            keras.Input((8,), dtype="int32"),
-            keras.layers.Embedding(TOKENIZER.vocabulary_size, 4),
-            keras.layers.GlobalAveragePooling1D(),
-        ]
-    )
-    return DualEncoder(images, texts)
-
-
 def test_a_run_is_replayed_from_shards(shards, tmp_path):
     pytest.importorskip("pyarrow")
     keras.utils.set_random_seed(0)
-    model = JESTModel(make_encoder(), make_encoder(), seed=0)
-    again = JESTModel(make_encoder(), seed=0)
+    model = JESTModel(make_encoder(300), make_encoder(300), seed=0)
+    again = JESTModel(make_encoder(300), seed=0)
     again.learner.set_weights(model.learner.get_weights())
     policy = IndependentSelection(sub_batch_size=3)
     for each, selection in ((model, policy), (again, None)):
