@@ -4,9 +4,10 @@
         --learning-rate 1e-3 2e-3 4e-3 8e-3
     python benchmarks/noisy_captions.py --json benchmarks/noisy_captions.json
 
-Pool, learner, tuning rows and test are those of `noisy_pool.py`, and so is
-the protocol: the same initial weights and sub-batch, a warm-up and a decay of
-its own for each run, learning rates tuned for uniform training. Half of each
+Pool, tuning rows and test are those of `noisy_pool.py`, and so is the
+protocol: the same initial weights and sub-batch, a warm-up and a decay of its
+own for each run, learning rates tuned for uniform training. The learner does
+not pool, and takes pictures of one size. Half of each
 super-batch is kept, by the own similarities of pairs for small scorers. Each
 seed has a reference of its own, trained on the curated split alone.
 """
@@ -18,12 +19,19 @@ import tempfile
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-import noisy_pool
+import keras
 import numpy as np
 from keras import layers
-from noisy_pool import SUB_BATCH
-from noisy_pool import make_model
-from noisy_pool import make_optimizer
+from noisy_pool import Data
+from pool_experiment import IMAGE_SIZE
+from pool_experiment import SUB_BATCH
+from pooled_learner import WIDTH
+from pooled_learner import bag_of_words
+from pooled_learner import convolution
+from runs import batches
+from runs import make_optimizer
+from runs import parse
+from runs import run_all
 from small_scorers import Arm
 from small_scorers import Experiment
 from small_scorers import keep_half
@@ -35,6 +43,7 @@ from keras_jest.callbacks import RetrievalEvaluation
 from keras_jest.callbacks import SelectionLog
 from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.losses import SoftmaxContrastiveLoss
+from keras_jest.models import DualEncoder
 
 SUPER_BATCH = 2 * SUB_BATCH
 SCORER_WIDTH = 28
@@ -72,6 +81,26 @@ ARMS = {
 }
 
 
+def make_model(seed, width=WIDTH, **logits):
+    """A small convolutional net that flattens, and a bag of words."""
+    keras.utils.set_random_seed(seed)
+    image_encoder = keras.Sequential(
+        [
+            keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3)),
+            layers.Rescaling(1 / 127.5, offset=-1.0),
+            *convolution(width // 4),
+            *convolution(width // 2),
+            *convolution(width),
+            layers.Flatten(),
+            layers.LayerNormalization(),
+            layers.Dense(2 * width, activation="gelu"),
+            layers.Dense(width),
+        ]
+    )
+    logits.setdefault("logit_bias", -math.log(SUB_BATCH))
+    return DualEncoder(image_encoder, bag_of_words(width), **logits)
+
+
 def forward_flops(width):
     """Multiply-adds of one pair, in a model of this width."""
     model = make_model(0, width)
@@ -84,11 +113,11 @@ def forward_flops(width):
 
 
 class NoisyCaptions(Experiment):
-    """ActiveCLIP for the learner of `noisy_pool.py`, by narrower ones."""
+    """ActiveCLIP for a learner that flattens, by narrower ones."""
 
     def __init__(self, data, args):
         self.data = data
-        flops = forward_flops(noisy_pool.WIDTH), forward_flops(SCORER_WIDTH)
+        flops = forward_flops(WIDTH), forward_flops(SCORER_WIDTH)
         super().__init__(ARMS, "learnability, T/2", flops, SUB_BATCH, args)
         # Each is made once, and kept.
         self.reference = functools.cache(self.make_reference)
@@ -107,11 +136,11 @@ class NoisyCaptions(Experiment):
         evaluation = RetrievalEvaluation(self.data.evaluation, (10,), every)
         file = os.path.join(tempfile.mkdtemp(), "picks.parquet")
         log = [SelectionLog(file)] if arm.policy else []
-        rows, watchers = self.data.pool("noisy"), [evaluation, *log]
+        rows, watchers = self.data.pool("pool"), [evaluation, *log]
         model = self.make(arm, seed)
         logs = fit(model, rows, arm, steps, learning_rate, watchers)
         return {
-            "clean": self.data.clean_share(file) if log else None,
+            "clean": np.mean(self.data.picked(file)["clean"]) if log else None,
             "log_spread": logs["log_spread"][-1] if arm.draws else None,
             "every": every,
             "quality": [quality(row) for row in evaluation.history],
@@ -141,7 +170,7 @@ def fit(model, rows, arm, steps, learning_rate, watchers=None):
     )
     size = SUPER_BATCH if arm.policy else SUB_BATCH
     return model.fit(
-        noisy_pool.batches(rows, size, steps, model.seed),
+        batches(rows, size, steps, model.seed),
         steps_per_epoch=steps,
         shuffle=False,
         callbacks=watchers,
@@ -157,11 +186,11 @@ def quality(recalls):
 
 def main():
     description = __doc__.splitlines()[0]
-    args = noisy_pool.parse(description, ARMS, learning_rate=[4e-3])
-    experiment = NoisyCaptions(noisy_pool.Data(args.data, args.tune), args)
+    args = parse(description, ARMS, learning_rate=[4e-3])
+    experiment = NoisyCaptions(Data(args.data, args.tune), args)
     scorer = experiment.flops[0] / experiment.flops[1]
     print(f"A scorer costs 1/{scorer:.1f} of the learner.")
-    noisy_pool.run_all(experiment, args, print_table)
+    run_all(experiment, args, print_table)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import keras
 import numpy as np
 from keras import layers
-from noisy_pool import parse
-from noisy_pool import run_all
 from PIL import Image
+from runs import parse
+from runs import run_all
 from small_scorers import Arm
 from small_scorers import Experiment
 from small_scorers import keep_half

@@ -13,7 +13,7 @@ VOCABULARY = 2000
 SEQUENCE_LENGTH = 16
 
 
-def make_model(seed, width=WIDTH):
+def make_model(seed, width=WIDTH, sub_batch=SUB_BATCH):
     """A small convolutional net with global pooling, and a bag of words.
 
     They learn from 1,000 steps; transformers of this size do not. The bias
@@ -34,7 +34,12 @@ def make_model(seed, width=WIDTH):
             layers.Dense(width),
         ]
     )
-    text_encoder = keras.Sequential(
+    bias = -math.log(sub_batch)
+    return DualEncoder(image_encoder, bag_of_words(width), logit_bias=bias)
+
+
+def bag_of_words(width):
+    return keras.Sequential(
         [
             keras.Input((SEQUENCE_LENGTH,), dtype="int32"),
             layers.Embedding(VOCABULARY, width),
@@ -43,8 +48,6 @@ def make_model(seed, width=WIDTH):
             layers.Dense(width),
         ]
     )
-    bias = -math.log(SUB_BATCH)
-    return DualEncoder(image_encoder, text_encoder, logit_bias=bias)
 
 
 def convolution(filters):

@@ -8,7 +8,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from noisy_pool import by_arm
+from runs import by_arm
 
 from keras_jest import IndependentSelection
 from keras_jest.evaluation import computation

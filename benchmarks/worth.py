@@ -1,6 +1,7 @@
 """What runs are worth in uniform training: steps and computation."""
 
 import numpy as np
+from runs import by_arm
 
 
 def curve_of(results):
@@ -46,3 +47,44 @@ def worth(quality, curve):
             # Uniform training costs as much in every step.
             return found, found * flops[i] / steps[i]
     return np.nan, np.nan
+
+
+def print_table(results):
+    """Mean quality, its standard error, costs, and what they are worth.
+
+    Three axes: examples trained on are steps times the sub-batch, the same for
+    all; what was looked at is in thousands, computation in PFLOPs.
+    """
+    curve = curve_of(results)
+    kinds = next((row["picked"] for row in results if row["picked"]), {})
+    print(
+        f"{'arm':38s} {'lr':>6s} {'R@10':>6s} {'s.e.':>6s} {'steps':>6s} "
+        f"{'worth':>6s} {'seen':>6s} {'PFLOPs':>7s} {'worth':>6s} "
+        + " ".join(f"{kind:>8s}" for kind in kinds)
+    )
+    for (name, rate), rows in by_arm(results).items():
+        qualities = [row["quality"] for row in rows]
+        steps, total = rows[0]["steps"], rows[0]["flops"]["total"]
+        in_steps, in_flops = worth(np.mean(qualities), curve)
+        print(
+            f"{name:38s} {rate:6.0e} {np.mean(qualities):6.3f} "
+            f"{standard_error(qualities):6.3f} {steps:6d} "
+            f"{in_steps / steps:6.2f} {rows[0]['seen'] / 1e3:6.0f} "
+            f"{total / 1e15:7.2f} {in_flops / total:6.2f} {shares(rows)}"
+        )
+
+
+def standard_error(qualities):
+    if len(qualities) < 2:
+        return np.nan
+    return np.std(qualities, ddof=1) / np.sqrt(len(qualities))
+
+
+def shares(rows):
+    """Means over seeds and the whole run, of what was picked."""
+    if rows[0]["picked"] is None:
+        return ""
+    return " ".join(
+        f"{np.mean([row['picked'][kind] for row in rows]):8.0%}"
+        for kind in rows[0]["picked"]
+    )

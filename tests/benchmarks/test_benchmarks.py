@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -87,14 +88,16 @@ def test_train_step(tmp_path):
 def test_noisy_pool(tmp_path):
     settings = (
         f"--data {SHARED} --seeds 0 --steps 8 --reference-steps 2 "
-        "--arms 'uniform, T' 'joint 0.8'"
+        "--arms 'uniform, T' 'joint 0.8' 'Flexi-JEST 0.8' --tune"
     )
     file = tmp_path / "noisy_pool.json"
-    uniform, joint = run("noisy_pool.py", settings, file)
-    assert uniform["computation"] == 3 * 8 * 128
-    assert joint["computation"] == 3 * 2 * 128 + 2 * 640 + 20_000
-    assert joint["reference_training"] == 3 * 2 * 128
-    assert 0 <= joint["clean"] <= 1
+    uniform, joint, flexi = run("noisy_pool.py", settings, file)
+    assert (uniform["seen"], joint["seen"]) == (8 * 128, 2 * 640)
+    assert uniform["flops"]["total"] == uniform["flops"]["learner training"]
+    assert joint["steps"] == 2 and joint["scored"] == 2 * 640
+    assert flexi["flops"]["reference scoring"] > 0
+    assert flexi["flops"]["total"] < joint["flops"]["total"]
+    assert 0 < np.mean(joint["picked"]["clean"]) < 1
 
 
 @pytest.mark.skipif(
@@ -137,7 +140,7 @@ def test_heavy_tailed_pool(tmp_path):
     assert 0.25 < scoring[1] / scoring[0] < 0.5
     assert flexi["flops"]["reference training"] > 0
     assert balance["scored"] == 0 == balance["flops"]["reference training"]
-    assert len(joint["picked"]["rare"]) == 10
+    assert len(joint["picked"]["rare"]) == 8
     assert joint["picked"]["repeated"][0] < 0.9
     picture = tmp_path / "picked.png"
     script = ROOT / "benchmarks" / "picked_over_time.py"
