@@ -71,6 +71,7 @@ ARMS = {
     },
     "joint 0.8, T/8": JOINT._replace(steps=0.125),
     "Flexi-JEST 0.8, T/8": FLEXI._replace(steps=0.125),
+    "Flexi-JEST 0.8, 0.3 T": FLEXI._replace(steps=0.3),
     "random subset 0.8": Arm(0.25, UniformSelection),
     "joint 0.8, reference as large": JOINT._replace(
         reference=Reference(width=128)
