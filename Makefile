@@ -17,6 +17,7 @@ demo: $(DEMO)/ready
 test: $(TEST)/ready $(DOCS)/ready
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/mypy
 	KERAS_BACKEND=torch $(PYTEST) -m ""
 	KERAS_BACKEND=jax $(PYTEST) -m "not slow and not once"
 	KERAS_BACKEND=tensorflow $(PYTEST) -m "not slow and not once"

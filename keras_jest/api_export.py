@@ -1,13 +1,18 @@
 """The decorator that makes a name public and lets Keras save it."""
 
 import inspect
+from collections.abc import Callable
+from typing import Any
+from typing import TypeVar
 
 import keras
 
-PUBLIC_NAMES = {}
+Public = TypeVar("Public", bound=Callable[..., Any])
+
+PUBLIC_NAMES: dict[str, Callable[..., Any]] = {}
 
 
-def keras_jest_export(path):
+def keras_jest_export(path: str) -> Callable[[Public], Public]:
     """Mark a class or function as public under `path` and register it.
 
     Classes with a `get_config()` and functions are registered with Keras
@@ -21,7 +26,7 @@ def keras_jest_export(path):
         A decorator that returns its argument unchanged.
     """
 
-    def export(symbol):
+    def export(symbol: Public) -> Public:
         if not inspect.isclass(symbol) or hasattr(symbol, "get_config"):
             keras.saving.register_keras_serializable("keras_jest")(symbol)
         PUBLIC_NAMES[path] = symbol

@@ -3,12 +3,16 @@
 import numbers
 import signal
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.callbacks.resumed_fit import ResumedFit
 from keras_jest.callbacks.state_folder import StateFolder
+from keras_jest.types import Logs
+from keras_jest.types import StrPath
 
 
 @keras_jest_export("keras_jest.callbacks.BackupAndRestore")
@@ -88,11 +92,19 @@ class BackupAndRestore(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, backup_dir, save_freq="epoch", delete_checkpoint=True):
+    def __init__(
+        self,
+        backup_dir: StrPath,
+        save_freq: str | int = "epoch",
+        delete_checkpoint: bool = True,
+    ) -> None:
         super().__init__()
-        is_int = isinstance(save_freq, numbers.Integral)
-        is_count = is_int and save_freq > 0 and save_freq is not True
-        if save_freq != "epoch" and not is_count:
+        if isinstance(save_freq, str):
+            is_known = save_freq == "epoch"
+        else:
+            is_int = isinstance(save_freq, numbers.Integral)
+            is_known = is_int and save_freq > 0 and save_freq is not True
+        if not is_known:
             raise ValueError(
                 "`save_freq` must be 'epoch' or a number of steps, at least "
                 f"1. Received: save_freq={save_freq!r}"
@@ -100,10 +112,13 @@ class BackupAndRestore(keras.callbacks.Callback):
         self.folder = StateFolder(backup_dir)
         self.save_freq = save_freq
         self.delete_checkpoint = delete_checkpoint
-        self._run = self._handler = None
+        self._run: Any = None
+        self._handler: Any = None
         self._asked_to_end = False
 
-    def around_fit(self, model, fit):
+    def around_fit(
+        self, model: keras.Model, fit: Callable[..., Any]
+    ) -> Callable[..., Any]:
         """The `fit` that goes on where the last state was saved."""
 
         def resumed(**arguments):
@@ -115,7 +130,7 @@ class BackupAndRestore(keras.callbacks.Callback):
 
         return resumed
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         if self._run is None:
             raise ValueError(
                 "This callback must know the place in the data, which Keras' "
@@ -129,7 +144,7 @@ class BackupAndRestore(keras.callbacks.Callback):
             before = signal.signal(signal.SIGTERM, self._ask_to_end)
             self._handler = before or signal.SIG_DFL
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         before, step = self._run.count_steps(batch)
         is_due = self.save_freq != "epoch" and (
             step // self.save_freq > before // self.save_freq
@@ -138,13 +153,13 @@ class BackupAndRestore(keras.callbacks.Callback):
             self._run.save()
         self.end_if_asked(None if is_due else self._run.save)
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs = None) -> None:
         self._run.begin_test()
 
-    def on_test_batch_end(self, batch, logs=None):
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
         self.end_if_asked(self._run.save)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._run.end_epoch(epoch)
         # What follows the last epoch must not be trained for once more.
         is_due = self.save_freq == "epoch" or self._run.is_over
@@ -152,13 +167,13 @@ class BackupAndRestore(keras.callbacks.Callback):
             self._run.save()
         self.end_if_asked(None if is_due else self._run.save)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         self.end_if_asked()
         self.release_signal()
         if self.delete_checkpoint:
             self.folder.delete()
 
-    def release_signal(self):
+    def release_signal(self) -> None:
         """Give SIGTERM back to whom it belonged."""
         if self._handler is not None:
             signal.signal(signal.SIGTERM, self._handler)
@@ -167,7 +182,7 @@ class BackupAndRestore(keras.callbacks.Callback):
     def _ask_to_end(self, number, frame):
         self._asked_to_end = True
 
-    def end_if_asked(self, save=None):
+    def end_if_asked(self, save: Callable[[], Any] | None = None) -> None:
         """End the process if SIGTERM has come, after a save if need be."""
         if not self._asked_to_end:
             return

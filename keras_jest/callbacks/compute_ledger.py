@@ -1,6 +1,7 @@
 """The account of a run: what it has cost, and what that was worth."""
 
 import os
+from typing import Any
 
 import keras
 
@@ -27,6 +28,8 @@ from keras_jest.data.position import without_position
 from keras_jest.evaluation.ledger_file import FORMAT
 from keras_jest.evaluation.ledger_file import write_ledger
 from keras_jest.evaluation.plot_ledgers import plot_ledgers
+from keras_jest.types import Logs
+from keras_jest.types import StrPath
 
 UNKNOWN = {"seconds_waited": None}
 LOGGED = ("examples_trained", "examples_scored", "seconds", "seconds_waited")
@@ -144,16 +147,16 @@ class ComputeLedger(keras.callbacks.Callback):
 
     def __init__(
         self,
-        baseline=None,
-        path=None,
-        monitor=None,
-        mode="auto",
-        num_reference=0,
-        num_stored=0,
-        reference_flops=None,
-        picture=None,
-        verbose=1,
-    ):
+        baseline: StrPath | None = None,
+        path: StrPath | None = None,
+        monitor: str | None = None,
+        mode: str = "auto",
+        num_reference: int = 0,
+        num_stored: int = 0,
+        reference_flops: float | None = None,
+        picture: StrPath | None = None,
+        verbose: int = 1,
+    ) -> None:
         super().__init__()
         check_arguments(
             mode,
@@ -167,13 +170,20 @@ class ComputeLedger(keras.callbacks.Callback):
         self.num_reference, self.num_stored = num_reference, num_stored
         self.reference_flops = reference_flops
         self.verbose = verbose
-        self.record = {"format": FORMAT, "task": None, "step": None}
-        self.record |= {"once": None, "epochs": [], "passed": None}
+        self.record: dict[str, Any] = {
+            "format": FORMAT,
+            "task": None,
+            "step": None,
+            "once": None,
+            "epochs": [],
+            "passed": None,
+        }
         self._account, self._waiting = LedgerAccount(), Waiting()
         self._rows = RowsBetweenResets(self._account)
-        self._baseline, self._at_epoch = None, self._account.spent()
+        self._baseline: BaselineRun | None = None
+        self._at_epoch = self._account.spent()
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         check_model(self.model)
         for path in (self.path, self.picture):
             if path is not None:
@@ -186,30 +196,30 @@ class ComputeLedger(keras.callbacks.Callback):
         self._waiting.begin(self.model, self._see_first)
         self._account.start_clock()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._at_epoch = self._spent()
         self._rows.begin_epoch()
         # Where a run goes on, another function may make the steps.
         self._waiting.begin_epoch(self.model)
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         self._rows.begin_step()
         self._waiting.begin_step()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         # The last execution of several steps may end early.
         steps = self.params.get("steps") or float("inf")
         first = self._at_epoch["steps"]
         self._account.steps = first + min(batch + 1, steps)
         self._waiting.end_step()
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs = None) -> None:
         self._rows.is_validating = True
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: Logs = None) -> None:
         self._rows.is_validating = False
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._rows.end_epoch()
         logs = {} if logs is None else logs
         steps = self._known(per_step(self._at_epoch, self._spent()))
@@ -222,7 +232,7 @@ class ComputeLedger(keras.callbacks.Callback):
         if self.path is not None:
             write_ledger(self.path, self.record)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         self._account.stop_clock()
         self._rows.end(self.model)
         self._waiting.end(self.model)
@@ -234,7 +244,7 @@ class ComputeLedger(keras.callbacks.Callback):
             runs = {"baseline": self._baseline.ledger, "this run": self.record}
             plot_ledgers(runs).savefig(self.picture, dpi=120)
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         """What a run that goes on must know, for `BackupAndRestore`."""
         self._account.seconds_waited = self._waiting.seconds
         # Of an epoch that is not over, the model's metrics keep the rows.
@@ -244,7 +254,7 @@ class ComputeLedger(keras.callbacks.Callback):
             "at_epoch": self._at_epoch,
         }
 
-    def set_state(self, state):
+    def set_state(self, state: dict[str, Any]) -> None:
         """Go on as if the run had never been stopped."""
         self._account.set_state(state["account"])
         self._waiting.seconds = self._account.seconds_waited

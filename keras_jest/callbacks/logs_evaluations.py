@@ -1,5 +1,9 @@
 """When an evaluation of a callback is made, and where it is told."""
 
+import keras
+
+from keras_jest.types import Logs
+
 
 class LogsEvaluations:
     """Evaluates at the end of epochs, or after every so many steps.
@@ -9,20 +13,20 @@ class LogsEvaluations:
     """
 
     @property
-    def logged_names(self):
+    def logged_names(self) -> tuple[str, ...]:
         """The names in the logs of each epoch: what may be monitored."""
         return () if self.every is not None else tuple(self.names)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if self.every is None and logs is not None:
             logs.update(self._act())
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         if not self.history or self.history[-1]["step"] != self._step:
             self._act()
 
     @property
-    def evaluated(self):
+    def evaluated(self) -> keras.Model:
         """The model that a user takes away: a learner, or the model itself."""
         return getattr(self.model, "learner", self.model)
 

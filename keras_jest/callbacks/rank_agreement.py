@@ -1,7 +1,10 @@
 """Whether coarse scores are worth their price, as training goes on."""
 
+from typing import Any
+
 from keras_jest.api_export import keras_jest_export
 from keras_jest.callbacks.every_few_steps import EveryFewSteps
+from keras_jest.types import Logs
 
 
 @keras_jest_export("keras_jest.callbacks.RankAgreement")
@@ -39,7 +42,7 @@ class RankAgreement(EveryFewSteps):
     ```
     """
 
-    def __init__(self, super_batch, every=500):
+    def __init__(self, super_batch: Any, every: int = 500) -> None:
         if every < 1:
             raise ValueError(
                 "`every` must be at least 1, a number of steps. "
@@ -48,7 +51,7 @@ class RankAgreement(EveryFewSteps):
         super().__init__(every)
         self.super_batch = super_batch
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         if not hasattr(self.model, "compare_scores"):
             raise ValueError(
                 "`RankAgreement` compares coarse with fine scores, so the "
@@ -58,7 +61,7 @@ class RankAgreement(EveryFewSteps):
         if not self.history:
             self._act()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if logs is not None:
             latest = dict(self.history[-1])
             del latest["step"]

@@ -1,11 +1,17 @@
 """Retrieval on a test set, as training goes on."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
 from keras_jest.api_export import keras_jest_export
 from keras_jest.callbacks.every_few_steps import EveryFewSteps
 from keras_jest.callbacks.logs_evaluations import LogsEvaluations
 from keras_jest.callbacks.logs_evaluations import check_every
 from keras_jest.evaluation.retrieval import retrieval
 from keras_jest.models.model_inputs import model_inputs
+from keras_jest.types import Logs
 
 SIDES = ("image_to_text", "text_to_image")
 
@@ -65,12 +71,12 @@ class RetrievalEvaluation(LogsEvaluations, EveryFewSteps):
 
     def __init__(
         self,
-        arrays,
-        ks=(1, 10),
-        every=None,
-        batch_size=256,
-        image_of_text=None,
-    ):
+        arrays: dict[str, Any],
+        ks: Sequence[int] = (1, 10),
+        every: int | None = None,
+        batch_size: int = 256,
+        image_of_text: Sequence[int] | np.ndarray | None = None,
+    ) -> None:
         check_every(every)
         super().__init__(every)
         self.arrays = arrays
@@ -81,7 +87,7 @@ class RetrievalEvaluation(LogsEvaluations, EveryFewSteps):
             f"{side}_recall@{k}" for k in ks for side in (*SIDES, "mean")
         ]
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         model = self.evaluated
         model_inputs(model, self.arrays, "evaluated model")
         if self.image_of_text is not None and not hasattr(
@@ -93,7 +99,7 @@ class RetrievalEvaluation(LogsEvaluations, EveryFewSteps):
                 f"{model}, `image_of_text` of {len(self.image_of_text)} texts"
             )
 
-    def evaluate(self):
+    def evaluate(self) -> dict[str, float]:
         """Return the recalls that the model has now, and their means."""
         recalls = retrieval(self._embeddings(), self.ks, self.image_of_text)
         means = {

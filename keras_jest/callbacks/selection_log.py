@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from typing import Any
 
 import keras
 
@@ -13,6 +14,8 @@ from keras_jest.callbacks.picked_columns import picked_columns
 from keras_jest.callbacks.step_log import StepLog
 from keras_jest.data.step_columns import steps_path
 from keras_jest.data.unfinished_log import UnfinishedLog
+from keras_jest.types import Logs
+from keras_jest.types import StrPath
 
 # So many do not wait on the device for the steps of others.
 MOST_ROWS = 1_000_000
@@ -99,8 +102,12 @@ class SelectionLog(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, path, steps_at_a_time=100, keep_seen=False, snapshot_every=None
-    ):
+        self,
+        path: StrPath,
+        steps_at_a_time: int = 100,
+        keep_seen: bool = False,
+        snapshot_every: int | None = None,
+    ) -> None:
         super().__init__()
         try:
             import pyarrow.parquet  # noqa: F401
@@ -112,13 +119,14 @@ class SelectionLog(keras.callbacks.Callback):
         check_numbers(steps_at_a_time, snapshot_every)
         self.path = os.fspath(path)
         self.steps_at_a_time = steps_at_a_time
-        self._log = self._steps_log = self._steps = None
+        self._log: Any = None
+        self._steps_log = self._steps = None
         if keep_seen or snapshot_every is not None:
             self._steps = StepLog(self, keep_seen, snapshot_every)
         self._first_step = self.step = None
         self._forget()
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         model = self.model
         check_selects(model)
         check_folder(self.path)
@@ -131,22 +139,22 @@ class SelectionLog(keras.callbacks.Callback):
             self._steps.begin(model)
         model.recorders = (*model.recorders, self._record)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._begin()
         if self._steps is not None:
             self._steps.begin_epoch()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         self._begin()
         self._flush()
         for log in self._logs:
             log.complete()
         self._log = self._steps_log = None
 
-    def is_recording(self, model):
+    def is_recording(self, model: keras.Model) -> bool:
         """Whether a model is in a `fit` that this is the log of."""
         return self._record in model.recorders
 
@@ -155,7 +163,7 @@ class SelectionLog(keras.callbacks.Callback):
         logs = (self._log, self._steps_log)
         return [log for log in logs if log is not None]
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         """Put all that was recorded on disk, and tell how far that is.
 
         Returns:
@@ -168,7 +176,7 @@ class SelectionLog(keras.callbacks.Callback):
             log.sync()
         return {"first_step": self._first_step, "step": self.step}
 
-    def set_state(self, state):
+    def set_state(self, state: dict[str, Any]) -> None:
         """Warn if the log on disk is not the one of a saved state.
 
         The log finds where it goes on by itself, when the first epoch begins.

@@ -1,8 +1,14 @@
 """The logs of a run, as metrics of Weights & Biases."""
 
+from typing import TYPE_CHECKING
+
 from keras_jest.api_export import keras_jest_export
 from keras_jest.callbacks.every_few_steps import EveryFewSteps
 from keras_jest.data.require import require
+from keras_jest.types import Logs
+
+if TYPE_CHECKING:
+    import wandb
 
 
 @keras_jest_export("keras_jest.callbacks.WandbMetrics")
@@ -40,7 +46,9 @@ class WandbMetrics(EveryFewSteps):
     ```
     """
 
-    def __init__(self, run=None, every=None):
+    def __init__(
+        self, run: "wandb.Run | None" = None, every: int | None = None
+    ) -> None:
         if every is not None and every < 1:
             raise ValueError(
                 "Steps are logged every so many, 1 or more, or never with "
@@ -48,9 +56,9 @@ class WandbMetrics(EveryFewSteps):
             )
         super().__init__(every)
         self.run = run
-        self._logs = None
+        self._logs: Logs = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         if self.run is None:
             self.run = require("wandb", "keras-jest[wandb]").run
         if self.run is None:
@@ -61,11 +69,11 @@ class WandbMetrics(EveryFewSteps):
         for name in ("epoch/*", "step/*"):
             self.run.define_metric(name, step_metric="step")
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         self._logs = logs
         super().on_train_batch_end(batch, logs)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._log("epoch", {**(logs or {}), "epoch": epoch + 1})
 
     def _act(self):

@@ -1,6 +1,8 @@
 """Zero-shot classification of a test set, as training goes on."""
 
 import collections.abc
+from collections.abc import Sequence
+from typing import Any
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.callbacks.every_few_steps import EveryFewSteps
@@ -9,6 +11,8 @@ from keras_jest.callbacks.logs_evaluations import check_every
 from keras_jest.evaluation.prompts import checked_names
 from keras_jest.evaluation.prompts import checked_templates
 from keras_jest.evaluation.zero_shot_classifier import ZeroShotClassifier
+from keras_jest.types import Logs
+from keras_jest.types import TokenizerLike
 
 
 @keras_jest_export("keras_jest.callbacks.ZeroShotEvaluation")
@@ -66,14 +70,14 @@ class ZeroShotEvaluation(LogsEvaluations, EveryFewSteps):
 
     def __init__(
         self,
-        data,
-        tokenizer,
-        class_names,
-        templates,
-        every=None,
-        batch_size=256,
-        prefix="",
-    ):
+        data: Any,
+        tokenizer: TokenizerLike,
+        class_names: Sequence[str],
+        templates: Sequence[str],
+        every: int | None = None,
+        batch_size: int = 256,
+        prefix: str = "",
+    ) -> None:
         check_every(every)
         check_can_be_read_again(data)
         super().__init__(every)
@@ -91,10 +95,10 @@ class ZeroShotEvaluation(LogsEvaluations, EveryFewSteps):
         ]
         self._classifier = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._classifier_of(self.evaluated)
 
-    def evaluate(self):
+    def evaluate(self) -> dict[str, float]:
         """Return the accuracies that the model has now."""
         classifier = self._classifier_of(self.evaluated)
         data = self.data if isinstance(self.data, tuple) else (self.data,)

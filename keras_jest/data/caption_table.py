@@ -2,6 +2,7 @@
 
 import glob
 import os
+from collections.abc import Sequence
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.checked_records import CheckedRecords
@@ -9,6 +10,7 @@ from keras_jest.data.identity import KEY
 from keras_jest.data.table_files import PARQUET
 from keras_jest.data.table_files import TableFiles
 from keras_jest.data.table_source import TableSource
+from keras_jest.types import StrPath
 
 
 @keras_jest_export("keras_jest.data.CaptionTable")
@@ -87,16 +89,16 @@ class CaptionTable(CheckedRecords):
 
     def __init__(
         self,
-        path,
-        image=None,
-        caption=None,
-        folder=None,
-        max_bad_share=0.05,
-        index_path=None,
-        verbose=1,
-        identity=KEY,
-        check_pixels=True,
-    ):
+        path: StrPath | Sequence[StrPath],
+        image: str | None = None,
+        caption: str | None = None,
+        folder: StrPath | None = None,
+        max_bad_share: float = 0.05,
+        index_path: StrPath | None = None,
+        verbose: int = 1,
+        identity: str = KEY,
+        check_pixels: bool = True,
+    ) -> None:
         paths = find_tables(path)
         if folder is None:
             folder = folder_of(paths)

@@ -7,6 +7,7 @@ from keras_jest.data.checked_records import CheckedRecords
 from keras_jest.data.find_shards import SHARD
 from keras_jest.data.folder_source import FolderSource
 from keras_jest.data.identity import KEY
+from keras_jest.types import StrPath
 
 
 @keras_jest_export("keras_jest.data.CaptionedFolder")
@@ -73,13 +74,13 @@ class CaptionedFolder(CheckedRecords):
 
     def __init__(
         self,
-        path,
-        max_bad_share=0.05,
-        index_path=None,
-        verbose=1,
-        identity=KEY,
-        check_pixels=True,
-    ):
+        path: StrPath,
+        max_bad_share: float = 0.05,
+        index_path: StrPath | None = None,
+        verbose: int = 1,
+        identity: str = KEY,
+        check_pixels: bool = True,
+    ) -> None:
         path = os.path.abspath(os.fspath(path))
         if not os.path.isdir(path):
             raise ValueError(

@@ -2,6 +2,10 @@
 
 import collections
 import operator
+from typing import Any
+from typing import SupportsIndex
+
+import numpy as np
 
 from keras_jest.data.caption import read_caption
 from keras_jest.data.entry import read_part
@@ -59,10 +63,10 @@ class CheckedRecords:
             self._index, [], max_bad_share, name, source.WHAT, source.hints
         )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._index)
 
-    def __getitem__(self, number):
+    def __getitem__(self, number: SupportsIndex) -> dict[str, Any]:
         """Read a record.
 
         Returns:
@@ -91,7 +95,7 @@ class CheckedRecords:
         record["id"] = record_id(self.identity, key, fields)
         return record
 
-    def column(self, name):
+    def column(self, name: str) -> list[Any]:
         """A field of each record; no picture is read.
 
         Args:
@@ -119,17 +123,17 @@ class CheckedRecords:
         return keys
 
     @property
-    def bad(self):
+    def bad(self) -> list[tuple[str, str, str]]:
         """What was skipped: `(kind, name of the source, key)` tuples."""
         return list(self._index.bad)
 
     @property
-    def bad_counts(self):
+    def bad_counts(self) -> dict[str, int]:
         """How many were skipped, by kind: a dict."""
         return dict(collections.Counter(kind for kind, _, _ in self.bad))
 
     @property
-    def foreign_counts(self):
+    def foreign_counts(self) -> dict[str, int]:
         """How many files belong to no sample, by kind: a dict.
 
         They are not bad: `hidden`, `system`, `side_file`.
@@ -137,13 +141,13 @@ class CheckedRecords:
         return dict(self._index.report["foreign"])
 
     @property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """A digest of which records these are, and in which order: str."""
         index = self._index
         return digest(self.identity, index.key_bytes, index.key_ends)
 
     @property
-    def keys(self):
+    def keys(self) -> np.ndarray:
         """The identities of all records: an array `(n, 4)`, int32.
 
         Row i is `record_key(record["id"])` of record i. It can only be read.

@@ -42,8 +42,8 @@ def checked_tokenizer(tokenizer, records):
     for way in WAYS:
         try:
             length = try_out(functools.partial(way, tokenizer), probes)
-        except Exception as failure:  # Anything, of any library.
-            failures.append(failure)
+        except Exception as error:  # Anything, of any library.
+            failures.append(error)
         else:
             return CheckedTokenizer(tokenizer, way, length)
     # What it gave tells more than what it cannot take.

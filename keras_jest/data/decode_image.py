@@ -27,7 +27,9 @@ MEMORY = MemoryBudget(BYTES_PER_PIXEL * MAX_PIXELS + WORK_BYTES)
 
 
 @keras_jest_export("keras_jest.data.decode_image")
-def decode_image(image, image_size, max_pixels=MAX_PIXELS):
+def decode_image(
+    image: bytes, image_size: int, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
     """Decode a picture and resize it to a square.
 
     Bilinear with antialiasing and without regard to the aspect, as SigLIP

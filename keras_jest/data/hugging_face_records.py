@@ -1,10 +1,16 @@
 """A dataset of Hugging Face, as records."""
 
+from typing import TYPE_CHECKING
+
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.checked_records import CheckedRecords
 from keras_jest.data.dataset_rows import DatasetRows
 from keras_jest.data.identity import KEY
 from keras_jest.data.table_source import TableSource
+from keras_jest.types import StrPath
+
+if TYPE_CHECKING:
+    import datasets
 
 
 @keras_jest_export("keras_jest.data.HuggingFaceRecords")
@@ -61,15 +67,15 @@ class HuggingFaceRecords(CheckedRecords):
 
     def __init__(
         self,
-        dataset,
-        image=None,
-        caption=None,
-        max_bad_share=0.05,
-        index_path=None,
-        verbose=1,
-        identity=KEY,
-        check_pixels=True,
-    ):
+        dataset: "datasets.Dataset",
+        image: str | None = None,
+        caption: str | None = None,
+        max_bad_share: float = 0.05,
+        index_path: StrPath | None = None,
+        verbose: int = 1,
+        identity: str = KEY,
+        check_pixels: bool = True,
+    ) -> None:
         check_dataset(dataset)
         source = TableSource(
             DatasetRows(dataset), "dataset", image, caption, identity, None

@@ -11,12 +11,19 @@ from keras_jest.data.check_records import check_records
 from keras_jest.data.checked_tokenizer import checked_tokenizer
 from keras_jest.data.super_batches import Example
 from keras_jest.data.super_batches import check_sizes
+from keras_jest.types import Records
+from keras_jest.types import TokenizerLike
 
 STRIDE = 256
 
 
 @keras_jest_export("keras_jest.data.load_arrays")
-def load_arrays(records, tokenizer, image_size, verbose=1):
+def load_arrays(
+    records: Records,
+    tokenizer: TokenizerLike,
+    image_size: int,
+    verbose: int = 1,
+) -> dict[str, np.ndarray]:
     """Decode and tokenize all records once, into memory.
 
     For evaluation, and for pools that fit: 20,000 pictures of 64 pixels are

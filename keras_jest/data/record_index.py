@@ -27,7 +27,7 @@ class RecordIndex:
 
     FORMAT = "keras_jest.data.CheckedRecords"
     VERSION = 1
-    ARRAYS = ("rows",)
+    ARRAYS: tuple[str, ...] = ("rows",)
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from keras_jest.api_export import keras_jest_export
 
 
 @keras_jest_export("keras_jest.data.record_key")
-def record_key(key, shard=""):
+def record_key(key: str, shard: str = "") -> np.ndarray:
     """Return the identity of a record as four int32 numbers.
 
     Text cannot pass through `fit` on every backend and JAX shortens 64-bit
@@ -44,7 +44,7 @@ def record_key(key, shard=""):
 
 
 @keras_jest_export("keras_jest.data.key_to_hex")
-def key_to_hex(key):
+def key_to_hex(key: np.ndarray) -> str:
     """Return the identity of a record as text, to store and to look up.
 
     Args:

@@ -3,6 +3,8 @@
 import collections
 import json
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +14,11 @@ from keras_jest.data.open_log import as_far_as_whole
 from keras_jest.data.open_log import open_log
 from keras_jest.data.record_key import key_to_hex
 from keras_jest.data.whole_file import whole_file
+from keras_jest.types import StrPath
 
 
 @keras_jest_export("keras_jest.data.recorded_rows")
-def recorded_rows(path, keys):
+def recorded_rows(path: StrPath, keys: np.ndarray) -> list[np.ndarray]:
     """Find what a run was trained on, step by step, among these keys.
 
     What was chosen does not depend on the learner if an online model scored:
@@ -82,7 +85,7 @@ def recorded_rows(path, keys):
 
 
 @keras_jest_export("keras_jest.data.recorded_settings")
-def recorded_settings(path):
+def recorded_settings(path: StrPath) -> dict[str, Any]:
     """Tell how a recorded run selected.
 
     Args:
@@ -130,7 +133,12 @@ def read_keys(path):
 
 
 @keras_jest_export("keras_jest.data.export_subset")
-def export_subset(log, path, min_count=1, uid_of_key=None):
+def export_subset(
+    log: StrPath,
+    path: StrPath,
+    min_count: int = 1,
+    uid_of_key: Mapping[str, str] | None = None,
+) -> np.ndarray:
     """Write which examples a run chose as a DataComp-style subset file.
 
     Args:
@@ -162,7 +170,7 @@ def export_subset(log, path, min_count=1, uid_of_key=None):
     # subset = export_subset("picks.parquet", "subset.npy", min_count=2)
     ```
     """
-    counts = collections.Counter()
+    counts: collections.Counter[str] = collections.Counter()
     for table in read_keys(log):
         counts.update(table["key"].to_pylist())
     uids = [key for key, count in counts.items() if count >= min_count]

@@ -1,6 +1,7 @@
 """What a reference said of each record of a pool, on disk."""
 
 import os
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from keras_jest.data.store_index import open_store_index
 from keras_jest.data.store_parts import check_part
 from keras_jest.data.store_parts import part_name
 from keras_jest.data.store_parts import read_part
+from keras_jest.types import StrPath
 
 KEYS_AT_A_TIME = 2**16
 MAX_SHOWN = 3
@@ -89,12 +91,12 @@ class ReferenceStore:
           multimodal learning](https://arxiv.org/abs/2406.17711).
     """
 
-    def __init__(self, path):
+    def __init__(self, path: StrPath) -> None:
         self.path = os.path.abspath(os.fspath(path))
         self._index, self.metadata = open_store_index(self.path)
-        self._parts = {}
+        self._parts: dict[int, Any] = {}
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._index)
 
     def __reduce__(self):
@@ -102,17 +104,17 @@ class ReferenceStore:
         return type(self), (self.path,)
 
     @property
-    def logit_scale(self):
+    def logit_scale(self) -> float | None:
         """The scale of the reference: float, or `None` of losses."""
         return self.metadata["logit_scale"]
 
     @property
-    def logit_bias(self):
+    def logit_bias(self) -> float | None:
         """The bias of the reference: float, or `None` if it has none."""
         return self.metadata["logit_bias"]
 
     @property
-    def fingerprint(self):
+    def fingerprint(self) -> dict[str, Any]:
         """What made the store what it is, entry by entry: a dict.
 
         `reference` (a digest), `image_size` (int), `tokenizer` (a digest),
@@ -120,7 +122,7 @@ class ReferenceStore:
         """
         return self.metadata["fingerprint"]
 
-    def rows(self, keys):
+    def rows(self, keys: np.ndarray) -> np.ndarray:
         """Find keys.
 
         Args:
@@ -140,7 +142,7 @@ class ReferenceStore:
             raise self.lacks(keys, missing)
         return rows
 
-    def missing(self, keys):
+    def missing(self, keys: np.ndarray) -> np.ndarray:
         """Find which keys are not there.
 
         Args:
@@ -155,7 +157,7 @@ class ReferenceStore:
             missing.append(np.flatnonzero(rows < 0) + start)
         return np.concatenate(missing)
 
-    def take(self, keys):
+    def take(self, keys: np.ndarray) -> dict[str, np.ndarray]:
         """Read what the reference said of some records.
 
         Args:
@@ -184,7 +186,7 @@ class ReferenceStore:
                 array[here] = columns[name].take(rows[here], axis=0)
         return {f"reference_{name}": array for name, array in arrays.items()}
 
-    def verify(self, verbose=1):
+    def verify(self, verbose: int = 1) -> None:
         """Read the whole store, and compare it with what was written.
 
         Opening a store checks that its files are whole, and the keys when
@@ -205,7 +207,7 @@ class ReferenceStore:
             check_part(self._path_of(number), self._part(number))
             progress.add(1)
 
-    def lacks(self, keys, missing):
+    def lacks(self, keys: np.ndarray, missing: np.ndarray) -> ValueError:
         """The error that names keys which are not there."""
         shown = ", ".join(key_to_hex(keys[row]) for row in missing[:MAX_SHOWN])
         return ValueError(

@@ -1,9 +1,14 @@
 """Train on what another run chose, without choosing again."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.recording import recorded_rows
+from keras_jest.types import StrPath
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.data.Replay")
@@ -49,13 +54,13 @@ class Replay(keras.utils.PyDataset):
 
     def __init__(
         self,
-        path,
-        x,
-        y=None,
-        sub_batch_size=None,
-        sample_weight=None,
-        **kwargs,
-    ):
+        path: StrPath,
+        x: Mapping[str, Tensor],
+        y: Tensor | None = None,
+        sub_batch_size: int | None = None,
+        sample_weight: Tensor | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if "key" not in x:
             raise ValueError(
@@ -76,10 +81,10 @@ class Replay(keras.utils.PyDataset):
                 f"sub_batch_size={sub_batch_size}, recorded={largest}"
             )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.steps)
 
-    def __getitem__(self, step):
+    def __getitem__(self, step: int) -> tuple[Any, ...]:
         if not 0 <= step < len(self.steps):
             raise ValueError(
                 f"The recorded run has {len(self.steps)} steps. "

@@ -2,6 +2,8 @@
 
 import functools
 import numbers
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +17,14 @@ from keras_jest.data.fingerprint import data_fingerprint
 from keras_jest.data.identity import key_of
 from keras_jest.data.reference_join import ReferenceJoin
 from keras_jest.data.reference_join import check_reference
+from keras_jest.data.reference_store import ReferenceStore
 from keras_jest.data.require import require
 from keras_jest.data.short_name import short_name
+from keras_jest.types import Records
+from keras_jest.types import TokenizerLike
+
+if TYPE_CHECKING:
+    import grain
 
 # Grain's own repetition without end has a length that overflows.
 ENDLESS_ROWS = 2**60
@@ -24,18 +32,18 @@ ENDLESS_ROWS = 2**60
 
 @keras_jest_export("keras_jest.data.super_batches")
 def super_batches(
-    records,
-    tokenizer,
-    image_size,
-    batch_size,
-    shuffle=True,
-    seed=0,
-    num_epochs=None,
-    drop_remainder=False,
-    num_workers=0,
-    rows=None,
-    reference=None,
-):
+    records: Records,
+    tokenizer: TokenizerLike,
+    image_size: int,
+    batch_size: int,
+    shuffle: bool = True,
+    seed: int = 0,
+    num_epochs: int | None = None,
+    drop_remainder: bool = False,
+    num_workers: int = 0,
+    rows: Sequence[int] | np.ndarray | None = None,
+    reference: ReferenceStore | None = None,
+) -> "grain.IterDataset":
     """Return a grain dataset of super-batches for `model.fit`.
 
     Pictures are decoded and captions tokenized while the model trains, by

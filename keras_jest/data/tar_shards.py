@@ -3,6 +3,11 @@
 import collections
 import json
 import operator
+from collections.abc import Sequence
+from typing import Any
+from typing import SupportsIndex
+
+import numpy as np
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.caption import read_caption
@@ -24,6 +29,7 @@ from keras_jest.data.shard_report import report_bad
 from keras_jest.data.short_name import short_name
 from keras_jest.data.tar_members import read_at
 from keras_jest.data.unpack_shards import unpack_shards
+from keras_jest.types import StrPath
 
 
 @keras_jest_export("keras_jest.data.TarShards")
@@ -117,15 +123,15 @@ class TarShards:
 
     def __init__(
         self,
-        paths,
-        max_bad_share=0.05,
-        max_pixels=MAX_PIXELS,
-        max_caption_bytes=2**14,
-        index_path=None,
-        verbose=1,
-        max_image_bytes=MAX_IMAGE_BYTES,
-        identity=SHARD_AND_KEY,
-    ):
+        paths: StrPath | Sequence[StrPath],
+        max_bad_share: float = 0.05,
+        max_pixels: int = MAX_PIXELS,
+        max_caption_bytes: int = 2**14,
+        index_path: StrPath | None = None,
+        verbose: int = 1,
+        max_image_bytes: int = MAX_IMAGE_BYTES,
+        identity: str = SHARD_AND_KEY,
+    ) -> None:
         check_share(max_bad_share)
         check_identity(identity, "'shard/key', 'key'", "a field of the JSON")
         make_folder_of(index_path)
@@ -140,10 +146,10 @@ class TarShards:
         )
         report_bad(self._index, self._names, max_bad_share)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._index)
 
-    def __getitem__(self, number):
+    def __getitem__(self, number: SupportsIndex) -> dict[str, Any]:
         """Read a record.
 
         Returns:
@@ -185,17 +191,17 @@ class TarShards:
         return parts
 
     @property
-    def bad(self):
+    def bad(self) -> list[tuple[str, str, str]]:
         """The samples that were skipped: `(kind, shard, key)` tuples."""
         return list(self._index.bad)
 
     @property
-    def bad_counts(self):
+    def bad_counts(self) -> dict[str, int]:
         """How many samples were skipped, by kind: a dict."""
         return dict(collections.Counter(kind for kind, _, _ in self.bad))
 
     @property
-    def lost(self):
+    def lost(self) -> dict[str, int]:
         """About how many samples more are missing, by shard: a dict.
 
         It is an estimate: what was in holes and behind cuts. It is not in
@@ -205,7 +211,7 @@ class TarShards:
         return {name: number for name, number in lost if number}
 
     @property
-    def foreign_counts(self):
+    def foreign_counts(self) -> dict[str, int]:
         """How many members belong to no sample, by kind: a dict.
 
         They are not bad: `hidden`, `system`, `side_file`, and `inner_pair`
@@ -214,7 +220,7 @@ class TarShards:
         return dict(self._index.report["foreign"])
 
     @property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """A digest of which records these are, and in which order: str."""
         index = self._index
         parts = [index.shards, index.spans, index.key_bytes, index.key_ends]
@@ -223,7 +229,7 @@ class TarShards:
         return digest("\n".join(self._names), *parts)
 
     @property
-    def keys(self):
+    def keys(self) -> np.ndarray:
         """The identities of all records: an array `(n, 4)`, int32.
 
         Row i is `record_key(record["key"], record["shard"])` of record i, or
@@ -237,7 +243,7 @@ class TarShards:
             )
         return index.identities
 
-    def column(self, name):
+    def column(self, name: str) -> list[Any]:
         """A field of the JSON of each record, or `"shard"`; no picture is read.
 
         Args:

@@ -1,6 +1,10 @@
 """Captions to token ids of a fixed length."""
 
 import os
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from typing import Self
 
 import numpy as np
 
@@ -9,6 +13,10 @@ from keras_jest.data.as_captions import as_captions
 from keras_jest.data.as_captions import is_one_caption
 from keras_jest.data.require import require
 from keras_jest.data.whole_file import whole_file
+from keras_jest.types import StrPath
+
+if TYPE_CHECKING:
+    import tokenizers
 
 PADDING, END = "<pad>", "</s>"
 
@@ -53,11 +61,11 @@ class Tokenizer:
 
     def __init__(
         self,
-        tokenizer,
-        sequence_length=64,
-        end_token=END,
-        padding_token=None,
-    ):
+        tokenizer: "StrPath | tokenizers.Tokenizer",
+        sequence_length: int = 64,
+        end_token: str = END,
+        padding_token: str | None = None,
+    ) -> None:
         if sequence_length < 1:
             raise ValueError(
                 "Expected `sequence_length` to be at least 1, for the end "
@@ -71,7 +79,12 @@ class Tokenizer:
         self._padding = self._id(padding_token or end_token)
 
     @classmethod
-    def train(cls, captions, vocabulary_size=8000, sequence_length=64):
+    def train(
+        cls,
+        captions: Iterable[str],
+        vocabulary_size: int = 8000,
+        sequence_length: int = 64,
+    ) -> Self:
         """Train a tokenizer on captions.
 
         Byte pairs, lower-cased, so that any text in any script has tokens.
@@ -109,11 +122,13 @@ class Tokenizer:
         return cls(model, sequence_length)
 
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         """How many ids there are: the size of an embedding table."""
         return 1 + max(self._model.get_vocab(with_added_tokens=True).values())
 
-    def __call__(self, captions):
+    def __call__(
+        self, captions: str | bytes | Sequence[str | bytes] | np.ndarray
+    ) -> np.ndarray:
         """Tokenize captions.
 
         Args:
@@ -142,14 +157,16 @@ class Tokenizer:
             row[len(ids)] = self._end
         return rows
 
-    def decode(self, token_ids):
+    def decode(
+        self, token_ids: Sequence[int] | Sequence[Sequence[int]] | np.ndarray
+    ) -> str | list[str]:
         """Return the captions of rows of ids, or of one, as text."""
         token_ids = np.asarray(token_ids)
         if token_ids.ndim == 1:
             return self._model.decode(token_ids.tolist())
         return self._model.decode_batch(token_ids.tolist())
 
-    def save(self, path):
+    def save(self, path: StrPath) -> None:
         """Write the vocabulary as a `tokenizer.json`."""
         with whole_file(path) as file:
             file.write(self._model.to_str(pretty=True).encode())

@@ -14,16 +14,16 @@ TRAINING = 3  # One forward pass, and a backward pass of twice its cost.
 
 @keras_jest_export("keras_jest.evaluation.computation")
 def computation(
-    learner,
-    num_trained,
-    num_scored=0,
-    online=0.0,
-    reference=0.0,
-    learner_scores=False,
-    num_reference=0,
-    scorer=None,
-    num_stored=None,
-):
+    learner: float,
+    num_trained: int,
+    num_scored: int = 0,
+    online: float = 0.0,
+    reference: float = 0.0,
+    learner_scores: bool = False,
+    num_reference: int = 0,
+    scorer: float | None = None,
+    num_stored: int | None = None,
+) -> dict[str, float]:
     """Count the computation of a run, selection and small models included.
 
     Leave a term out by leaving its argument out: stored reference losses

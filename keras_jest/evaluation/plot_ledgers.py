@@ -1,10 +1,18 @@
 """The same learning curve over examples trained, scored, and computation."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from typing import Any
+
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.require import require
 from keras_jest.evaluation.ledger_file import best_point
 from keras_jest.evaluation.ledger_file import points
 from keras_jest.evaluation.ledger_file import read_ledger
+from keras_jest.types import StrPath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 AXES = {
     "examples trained": lambda point: point["examples_trained"],
@@ -14,7 +22,7 @@ AXES = {
 
 
 @keras_jest_export("keras_jest.evaluation.plot_ledgers")
-def plot_ledgers(ledgers):
+def plot_ledgers(ledgers: Mapping[str, StrPath | dict[str, Any]]) -> "Figure":
     """Draw the curves of some runs over three axes.
 
     What selection is worth depends on what is held equal. Over examples

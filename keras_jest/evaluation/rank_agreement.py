@@ -3,10 +3,11 @@
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.evaluation.rank_agreement")
-def rank_agreement(scores, others):
+def rank_agreement(scores: Tensor, others: Tensor) -> float:
     """Spearman's rank correlation of two scores of the same rows.
 
     It says whether a cheap scorer, such as a learner that sees coarse

@@ -1,14 +1,22 @@
 """Zero-shot retrieval: find the text of an image and the image of a text."""
 
+from collections.abc import Mapping
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.types import Tensor
 
 ROWS_AT_A_TIME = 1024
 
 
 @keras_jest_export("keras_jest.evaluation.retrieval")
-def retrieval(pairs, ks=(1, 10), image_of_text=None):
+def retrieval(
+    pairs: Mapping[str, Tensor],
+    ks: Sequence[int] = (1, 10),
+    image_of_text: Sequence[int] | np.ndarray | None = None,
+) -> dict[str, float]:
     """Recall at `k` in both directions, from the embeddings of a test set.
 
     An image is found if one of its own texts is among the `k` most similar

@@ -1,9 +1,12 @@
 """Results in the layout of CLIP_benchmark, for its tables and tools."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.whole_file import whole_file
+from keras_jest.types import StrPath
 
 # The field names a direction by what is found.
 RETRIEVED = {
@@ -14,8 +17,13 @@ RETRIEVED = {
 
 @keras_jest_export("keras_jest.evaluation.save_clip_benchmark")
 def save_clip_benchmark(
-    path, metrics, dataset, model, pretrained, language="en"
-):
+    path: StrPath,
+    metrics: Mapping[str, float],
+    dataset: str,
+    model: str,
+    pretrained: str,
+    language: str = "en",
+) -> dict[str, Any]:
     """Write the JSON that CLIP_benchmark writes of an evaluation.
 
     It is a dict of `dataset`, `model`, `pretrained`, `task`, `metrics` and

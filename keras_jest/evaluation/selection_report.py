@@ -2,6 +2,9 @@
 
 import importlib.resources
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from typing import Any
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.record_columns import field_names
@@ -13,13 +16,24 @@ from keras_jest.evaluation.logged_steps import is_of_run
 from keras_jest.evaluation.logged_steps import steps_file
 from keras_jest.evaluation.selection_tables import selection_tables
 from keras_jest.evaluation.shown_text import shown_text
+from keras_jest.types import Records
+from keras_jest.types import StrPath
+
+if TYPE_CHECKING:
+    import pyarrow
 
 EXTRA = "keras-jest[report]"
 MOST_BYTES = 5_000_000
 
 
 @keras_jest_export("keras_jest.evaluation.selection_report")
-def selection_report(log, records, path, columns=(), num_shown=24):
+def selection_report(
+    log: StrPath,
+    records: Records,
+    path: StrPath,
+    columns: Sequence[str] | dict[str, Any] = (),
+    num_shown: int = 24,
+) -> "dict[str, pyarrow.Table]":
     """Write a page that shows what a run saw, kept and left.
 
     One HTML file with all that it needs in it, under 5 MB: no server, no

@@ -1,5 +1,9 @@
 """What a run saw and kept, as tables."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from typing import Any
+
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
@@ -17,12 +21,19 @@ from keras_jest.evaluation.logged_steps import is_of_run
 from keras_jest.evaluation.logged_steps import logged_steps
 from keras_jest.evaluation.logged_steps import steps_file
 from keras_jest.evaluation.tally import Tally
+from keras_jest.types import Records
+from keras_jest.types import StrPath
+
+if TYPE_CHECKING:
+    import pyarrow
 
 NAMES = ("step", "kept", "seen", "score", "record", "key")
 
 
 @keras_jest_export("keras_jest.evaluation.selection_tables")
-def selection_tables(log, records, columns=()):
+def selection_tables(
+    log: StrPath, records: Records, columns: Sequence[str] | dict[str, Any] = ()
+) -> "dict[str, pyarrow.Table]":
     """Tell what a run saw and kept of its records, as tables.
 
     `keras_jest.evaluation.selection_report` shows them as a page.

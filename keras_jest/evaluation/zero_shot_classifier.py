@@ -1,5 +1,8 @@
 """Classes of pictures by their names alone."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -10,6 +13,8 @@ from keras_jest.evaluation.class_ranks import accuracies
 from keras_jest.evaluation.prompts import checked_names
 from keras_jest.evaluation.prompts import checked_templates
 from keras_jest.evaluation.prompts import prompt
+from keras_jest.types import Tensor
+from keras_jest.types import TokenizerLike
 
 PROMPTS_AT_A_TIME = 8192
 
@@ -69,7 +74,13 @@ class ZeroShotClassifier:
           Supervision](https://arxiv.org/abs/2103.00020), section 3.1.
     """
 
-    def __init__(self, model, tokenizer, class_names, templates):
+    def __init__(
+        self,
+        model: keras.Model,
+        tokenizer: TokenizerLike,
+        class_names: Sequence[str],
+        templates: Sequence[str],
+    ) -> None:
         if not hasattr(model, "image_tower"):
             raise ValueError(
                 "Expected an image-text model, whose towers can be run one "
@@ -84,7 +95,13 @@ class ZeroShotClassifier:
         self.tokenizer = checked_tokenizer(tokenizer, [{"text": first}])
         self._tower = None
 
-    def evaluate(self, images, labels=None, batch_size=256, verbose="auto"):
+    def evaluate(
+        self,
+        images: Any,
+        labels: Tensor | None = None,
+        batch_size: int = 256,
+        verbose: str | int = "auto",
+    ) -> dict[str, float]:
         """Compare the classes that are found with the labels.
 
         Args:
@@ -118,7 +135,9 @@ class ZeroShotClassifier:
             found["labels"], found["ranks"], len(self.class_names)
         )
 
-    def predict(self, images, batch_size=256, verbose="auto"):
+    def predict(
+        self, images: Any, batch_size: int = 256, verbose: str | int = "auto"
+    ) -> np.ndarray:
         """Return how similar each picture is to each class.
 
         Args:
@@ -134,13 +153,15 @@ class ZeroShotClassifier:
         images = self.model.encode_images(images, batch_size, verbose)
         return images @ classes.T
 
-    def class_embeddings(self, batch_size=256, verbose="auto"):
+    def class_embeddings(
+        self, batch_size: int = 256, verbose: str | int = "auto"
+    ) -> np.ndarray:
         """Embed the classes: `(num_classes, d)`, rows of length 1, float32."""
         num_templates = len(self.templates)
         num_prompts = len(self.class_names) * num_templates
         # Whole batches: a smaller one would be compiled, too.
         step = batch_size * max(1, PROMPTS_AT_A_TIME // batch_size)
-        sums = {}
+        sums: dict[int, np.ndarray] = {}
         for start in range(0, num_prompts, step):
             numbers = range(start, min(start + step, num_prompts))
             prompts = [self._prompt(number) for number in numbers]

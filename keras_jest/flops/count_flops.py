@@ -1,6 +1,7 @@
 """FLOPs of forward and backward passes, with nothing run and nothing copied."""
 
 import contextlib
+from typing import Any
 
 import keras
 
@@ -10,7 +11,9 @@ from keras_jest.flops.model_pass import ModelPass
 
 
 @keras_jest_export("keras_jest.evaluation.count_flops")
-def count_flops(model, inputs, training=False):
+def count_flops(
+    model: keras.Model, inputs: Any, training: bool = False
+) -> float:
     """Count what a model computes for one row, two FLOPs per multiply-add.
 
     Matrix products and convolutions are counted, as in papers; norms,

@@ -1,5 +1,7 @@
 """Pooling by a learned query: the head of SigLIP's image tower."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -7,6 +9,8 @@ from keras_jest.api_export import keras_jest_export
 from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.layers.mlp import MLP
 from keras_jest.layers.multi_head_attention import multi_head_attention
+from keras_jest.types import Shape
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.layers.AttentionPooling")
@@ -49,12 +53,12 @@ class AttentionPooling(KeepsSublayers, keras.layers.Layer):
           https://arxiv.org/abs/2303.15343).
     """
 
-    def __init__(self, num_heads, mlp_dim, **kwargs):
+    def __init__(self, num_heads: int, mlp_dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         width = input_shape[-1]
         probe_shape = (1, 1, width)
         self.probe = self.add_weight(
@@ -72,7 +76,7 @@ class AttentionPooling(KeepsSublayers, keras.layers.Layer):
         self.mlp.build(probe_shape)
         self.sublayers_are_made()
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         shape = (ops.shape(inputs)[0], *self.probe.shape[1:])
         # `ops.repeat` would not be exported for batches of any size on torch.
         probe = ops.broadcast_to(self.probe, shape)
@@ -80,10 +84,10 @@ class AttentionPooling(KeepsSublayers, keras.layers.Layer):
         pooled = ops.add(pooled, self.mlp(self.norm(pooled)))
         return ops.squeeze(pooled, axis=1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], input_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_heads": self.num_heads,

@@ -1,6 +1,7 @@
 """Layers that make their sublayers themselves and forget nothing."""
 
 import json
+from typing import Any
 
 import keras
 
@@ -41,27 +42,27 @@ class KeepsSublayers:
         self._saved_states = json.dumps(sublayers or {})
         self._sublayers_as_made = None
 
-    def sublayers_are_made(self):
+    def sublayers_are_made(self) -> None:
         """Let `get_config` refuse what the sizes of a layer do not make."""
         self._sublayers_as_made = json.dumps(configs_of_sublayers(self))
         self.restore_sublayers()
 
-    def restore_sublayers(self):
+    def restore_sublayers(self) -> None:
         """Give the sublayers the states in which they were saved."""
         restore_sublayer_states(self, json.loads(self._saved_states))
         self._saved_states = "{}"
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         check_sublayers(self)
         states = sublayer_states(self) | json.loads(self._saved_states)
         config = super().get_config()
         return {**config, "sublayers": states} if states else config
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         write_adapters(self, store)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         super().load_own_variables(read_adapters(self, store))
 
 

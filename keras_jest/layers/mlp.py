@@ -1,10 +1,14 @@
 """The two dense layers of a transformer block."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.layers.keeps_sublayers import KeepsSublayers
+from keras_jest.types import Shape
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.layers.MLP")
@@ -39,11 +43,11 @@ class MLP(KeepsSublayers, keras.layers.Layer):
           equation 3 and appendix A.
     """
 
-    def __init__(self, hidden_dim, **kwargs):
+    def __init__(self, hidden_dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.hidden_dim = hidden_dim
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.hidden = self._dense(self.hidden_dim, "hidden")
         self.hidden.build(input_shape)
         self.output_dense = self._dense(input_shape[-1], "output")
@@ -59,12 +63,12 @@ class MLP(KeepsSublayers, keras.layers.Layer):
             name=name,
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         hidden = ops.gelu(self.hidden(inputs), approximate=True)
         return self.output_dense(hidden)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "hidden_dim": self.hidden_dim}

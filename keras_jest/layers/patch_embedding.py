@@ -1,6 +1,8 @@
 """Pictures to tokens."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -13,6 +15,8 @@ from keras_jest.layers.patch_sizes import checked_patch_sizes
 from keras_jest.layers.patch_sizes import chosen_patch_size
 from keras_jest.layers.resize_axis import resize_axis
 from keras_jest.layers.resize_matrices import bilinear_matrix
+from keras_jest.types import Shape
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.layers.PatchEmbedding")
@@ -75,13 +79,19 @@ class PatchEmbedding(KeepsSublayers, keras.layers.Layer):
           https://arxiv.org/abs/2212.08013).
     """
 
-    def __init__(self, patch_size, width, patch_sizes=None, **kwargs):
+    def __init__(
+        self,
+        patch_size: int,
+        width: int,
+        patch_sizes: Sequence[int] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.patch_size = patch_size
         self.width = width
         self.patch_sizes = checked_patch_sizes(patch_size, patch_sizes)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         num_patches = math.prod(self._grid(input_shape, self.patch_size))
         if self.patch_sizes is not None:
             check_divide(self.patch_sizes, input_shape[1:3])
@@ -125,7 +135,7 @@ class PatchEmbedding(KeepsSublayers, keras.layers.Layer):
             )
         return height // patch_size, width // patch_size
 
-    def call(self, inputs, patch_size=None):
+    def call(self, inputs: Tensor, patch_size: int | None = None) -> Tensor:
         size = chosen_patch_size(self, patch_size)
         if self.patch_sizes is None:
             patches = self.projection(inputs)
@@ -152,16 +162,20 @@ class PatchEmbedding(KeepsSublayers, keras.layers.Layer):
             positions = ops.reshape(positions, (1, -1, self.width))
         return ops.cast(positions, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape, patch_size=None):
+    def compute_output_shape(
+        self, input_shape: Shape, patch_size: int | None = None
+    ) -> Shape:
         size = chosen_patch_size(self, patch_size)
         num_patches = math.prod(self._grid(input_shape, size))
         return (input_shape[0], num_patches, self.width)
 
-    def compute_output_spec(self, inputs, patch_size=None):
+    def compute_output_spec(
+        self, inputs: keras.KerasTensor, patch_size: int | None = None
+    ) -> keras.KerasTensor:
         shape = self.compute_output_shape(inputs.shape, patch_size)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {
             **super().get_config(),
             "patch_size": self.patch_size,

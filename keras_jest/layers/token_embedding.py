@@ -1,12 +1,15 @@
 """Token ids to tokens."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.layers.keeps_sublayers import KeepsSublayers
+from keras_jest.types import Shape
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.layers.TokenEmbedding")
@@ -47,12 +50,12 @@ class TokenEmbedding(KeepsSublayers, keras.layers.Layer):
           https://arxiv.org/abs/2303.15343).
     """
 
-    def __init__(self, vocabulary_size, width, **kwargs):
+    def __init__(self, vocabulary_size: int, width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.vocabulary_size = vocabulary_size
         self.width = width
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         length = input_shape[-1]
         if length is None:
             raise ValueError(
@@ -78,13 +81,13 @@ class TokenEmbedding(KeepsSublayers, keras.layers.Layer):
         )
         self.sublayers_are_made()
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.add(self.tokens(inputs), self.position_embedding)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape, self.width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,

@@ -1,5 +1,7 @@
 """The block of which both towers of SigLIP are made."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -7,6 +9,8 @@ from keras_jest.api_export import keras_jest_export
 from keras_jest.layers.keeps_sublayers import KeepsSublayers
 from keras_jest.layers.mlp import MLP
 from keras_jest.layers.multi_head_attention import multi_head_attention
+from keras_jest.types import Shape
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.layers.TransformerBlock")
@@ -46,12 +50,12 @@ class TransformerBlock(KeepsSublayers, keras.layers.Layer):
           section 3.1.
     """
 
-    def __init__(self, num_heads, mlp_dim, **kwargs):
+    def __init__(self, num_heads: int, mlp_dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.attention_norm = self._norm("attention_norm")
         self.attention_norm.build(input_shape)
         self.attention = multi_head_attention(
@@ -69,16 +73,16 @@ class TransformerBlock(KeepsSublayers, keras.layers.Layer):
             epsilon=1e-6, dtype=self.dtype_policy, name=name
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         normalised = self.attention_norm(inputs)
         # Not by `+`: TensorFlow adds no numbers of two precisions.
         tokens = ops.add(inputs, self.attention(normalised, normalised))
         return ops.add(tokens, self.mlp(self.mlp_norm(tokens)))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_heads": self.num_heads,

@@ -1,11 +1,13 @@
 """The loss that each example would have inside a chosen set of others."""
 
 import dataclasses
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.losses.LossGivenSet")
@@ -40,16 +42,18 @@ class LossGivenSet:
         - [Evans et al., 2024, section 2](https://arxiv.org/abs/2406.17711)
     """
 
-    values: object
+    values: Tensor
 
-    def add(self, picks):
+    def add(self, picks: Tensor) -> "LossGivenSet":
         """The losses once the rows `picks`, `(k,)` int32, are chosen too."""
         del picks
         return self
 
 
 @keras_jest_export("keras_jest.losses.given")
-def given(loss, y_pred, y_true=None):
+def given(
+    loss: keras.losses.Loss, y_pred: Any, y_true: Any = None
+) -> LossGivenSet:
     """Losses per example of any Keras loss, ready to be conditioned on a set.
 
     Args:

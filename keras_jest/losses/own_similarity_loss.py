@@ -1,5 +1,7 @@
 """A score of image-text pairs that needs no other pair."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -7,6 +9,8 @@ from keras_jest.api_export import keras_jest_export
 from keras_jest.losses.pairs import check_pairs
 from keras_jest.losses.pairs import embeddings
 from keras_jest.losses.pairs import own_similarities
+from keras_jest.types import Pairs
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.losses.OwnSimilarityLoss")
@@ -54,15 +58,15 @@ class OwnSimilarityLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        gain=None,
-        reduction="sum_over_batch_size",
-        name="own_similarity_loss",
-        dtype=None,
-    ):
+        gain: float | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "own_similarity_loss",
+        dtype: str | keras.DTypePolicy | None = None,
+    ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.gain = gain
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Pairs) -> Tensor:
         del y_true
         pairs = check_pairs(y_pred)
         if self.gain is None:
@@ -70,5 +74,5 @@ class OwnSimilarityLoss(keras.losses.Loss):
         images, texts = embeddings(pairs)
         return -self.gain * ops.sum(images * texts, axis=1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "gain": self.gain}

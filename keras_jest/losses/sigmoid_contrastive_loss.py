@@ -1,6 +1,7 @@
 """The pairwise sigmoid loss of SigLIP."""
 
 import dataclasses
+from typing import Any
 
 import keras
 from keras import ops
@@ -15,6 +16,8 @@ from keras_jest.losses.pairs import own_similarities
 from keras_jest.losses.pairs import scaled_images
 from keras_jest.losses.strips import map_strips
 from keras_jest.losses.strips import softplus
+from keras_jest.types import Pairs
+from keras_jest.types import Tensor
 
 COLUMN_MULTIPLE = 16
 
@@ -65,12 +68,12 @@ class SigmoidContrastiveLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        chunk_size=None,
-        product_dtype="float32",
-        reduction="sum_over_batch_size",
-        name="sigmoid_contrastive_loss",
-        dtype=None,
-    ):
+        chunk_size: int | None = None,
+        product_dtype: str = "float32",
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "sigmoid_contrastive_loss",
+        dtype: str | keras.DTypePolicy | None = None,
+    ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         if chunk_size is not None and chunk_size < 1:
             raise ValueError(
@@ -85,7 +88,7 @@ class SigmoidContrastiveLoss(keras.losses.Loss):
         self.chunk_size = chunk_size
         self.product_dtype = product_dtype
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Pairs) -> Tensor:
         del y_true
         pairs = check_pairs(y_pred)
         images, texts = scaled_images(pairs), pairs["text_embedding"]
@@ -119,7 +122,7 @@ class SigmoidContrastiveLoss(keras.losses.Loss):
     def _chunks(self, rows):
         return ops.reshape(rows, (-1, self.chunk_size, rows.shape[1]))
 
-    def given(self, y_pred, y_true=None):
+    def given(self, y_pred: Pairs, y_true: Any = None) -> LossGivenSet:
         """The loss of each pair inside a set that is still empty.
 
         Args:
@@ -139,7 +142,7 @@ class SigmoidContrastiveLoss(keras.losses.Loss):
             pairs[key] = ops.cast(pairs[key], self.product_dtype)
         return SigmoidLossGivenSet(values, pairs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "chunk_size": self.chunk_size,

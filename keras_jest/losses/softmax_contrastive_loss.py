@@ -1,6 +1,7 @@
 """The softmax contrastive loss of CLIP."""
 
 import dataclasses
+from typing import Any
 
 import keras
 from keras import ops
@@ -15,6 +16,8 @@ from keras_jest.losses.pairs import own_similarities
 from keras_jest.losses.pairs import scaled_images
 from keras_jest.losses.strips import map_strips
 from keras_jest.losses.strips import softplus
+from keras_jest.types import Pairs
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.losses.SoftmaxContrastiveLoss")
@@ -63,11 +66,11 @@ class SoftmaxContrastiveLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        form="paper",
-        reduction="sum_over_batch_size",
-        name="softmax_contrastive_loss",
-        dtype=None,
-    ):
+        form: str = "paper",
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "softmax_contrastive_loss",
+        dtype: str | keras.DTypePolicy | None = None,
+    ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         if form not in ("paper", "exact"):
             raise ValueError(
@@ -75,7 +78,7 @@ class SoftmaxContrastiveLoss(keras.losses.Loss):
             )
         self.form = form
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Pairs) -> Tensor:
         del y_true
         pairs = check_pairs(y_pred)
         images, texts = scaled_images(pairs), pairs["text_embedding"]
@@ -86,7 +89,7 @@ class SoftmaxContrastiveLoss(keras.losses.Loss):
         # It cancels, but a bias that is trained should have a gradient: 0.
         return losses + 0.0 * pairs["logit_bias"]
 
-    def given(self, y_pred, y_true=None):
+    def given(self, y_pred: Pairs, y_true: Any = None) -> LossGivenSet:
         """The loss of each pair inside a set that is still empty.
 
         Args:
@@ -107,7 +110,7 @@ class SoftmaxContrastiveLoss(keras.losses.Loss):
         nothing = ops.full_like(own, -float("inf"))
         return SoftmaxLossGivenSet(values, pairs, own, nothing, nothing)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "form": self.form}
 
 

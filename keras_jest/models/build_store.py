@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -26,24 +28,27 @@ from keras_jest.models.store_plan import check_same
 from keras_jest.models.store_plan import find_parts
 from keras_jest.models.store_ray import StoreActors
 from keras_jest.models.store_workers import StoreWorkers
+from keras_jest.types import Records
+from keras_jest.types import StrPath
+from keras_jest.types import TokenizerLike
 
 
 @keras_jest_export("keras_jest.models.build_store")
 def build_store(
-    path,
-    reference,
-    records,
-    tokenizer=None,
-    image_size=None,
-    batch_size=256,
-    part_size=4096,
-    dtype="float16",
-    reference_name=None,
-    num_workers=0,
-    executor="processes",
-    ray_options=None,
-    verbose=1,
-):
+    path: StrPath,
+    reference: keras.Model | StrPath | Callable[..., Any],
+    records: Records | Callable[[], Records],
+    tokenizer: TokenizerLike | None = None,
+    image_size: int | None = None,
+    batch_size: int = 256,
+    part_size: int = 4096,
+    dtype: str = "float16",
+    reference_name: str | None = None,
+    num_workers: int = 0,
+    executor: str = "processes",
+    ray_options: dict[str, Any] | None = None,
+    verbose: int = 1,
+) -> ReferenceStore:
     """Run a reference once over records, and keep what it says on disk.
 
     The store is made part by part, each a file that is there whole or not at
@@ -168,11 +173,11 @@ def build_store(
     if tokenizer is not None:
         tokenizer = checked_tokenizer(tokenizer, seen)
     metadata = known_metadata(seen, tokenizer, image_size, part_size, dtype)
-    path = folder_of(path)
-    os.makedirs(path, exist_ok=True)
-    with only_builder(path) as token:
+    folder = folder_of(path)
+    os.makedirs(folder, exist_ok=True)
+    with only_builder(folder) as token:
         job = StoreJob(
-            path,
+            folder,
             reference,
             reference_name,
             records,
@@ -182,13 +187,13 @@ def build_store(
             metadata,
             token,
         )
-        found = find_parts(path)
-        check_same(path, found, metadata)
+        found = find_parts(folder)
+        check_same(folder, found, metadata)
         with open_makers(job, num_workers, executor, ray_options) as makers:
             metadata = described(metadata, found, makers.description)
-            check_same(path, found, metadata)
+            check_same(folder, found, metadata)
             make_missing(makers, StorePlan(job, found, metadata), verbose)
-        return ReferenceStore(path)
+        return ReferenceStore(folder)
 
 
 def known_metadata(records, tokenizer, image_size, part_size, dtype):

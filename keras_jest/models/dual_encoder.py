@@ -1,6 +1,10 @@
 """Two towers that meet in one space."""
 
 import math
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import Self
 
 import keras
 from keras import ops
@@ -17,6 +21,9 @@ from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
 from keras_jest.models.portable_config import portable_config
+from keras_jest.types import Pairs
+from keras_jest.types import Shape
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.models.DualEncoder")
@@ -105,13 +112,13 @@ class DualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
 
     def __init__(
         self,
-        image_encoder,
-        text_encoder,
-        logit_scale=10.0,
-        logit_bias=-10.0,
-        input_keys=("images", "token_ids"),
-        **kwargs,
-    ):
+        image_encoder: keras.layers.Layer,
+        text_encoder: keras.layers.Layer,
+        logit_scale: float = 10.0,
+        logit_bias: float | None = -10.0,
+        input_keys: Sequence[str] = ("images", "token_ids"),
+        **kwargs: Any,
+    ) -> None:
         if logit_scale <= 0:
             raise ValueError(
                 "`logit_scale` must be positive: it is kept as its "
@@ -124,7 +131,7 @@ class DualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
         self.initial_logit_bias = logit_bias
         self.input_keys = tuple(input_keys)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Mapping[str, Shape]) -> None:
         self._check_widths(*self._embedding_shapes(input_shape))
         # In bfloat16 a scale of 100 becomes 99: these two are never cast.
         self.log_logit_scale = self._add_scalar(
@@ -145,7 +152,9 @@ class DualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
             name=name,
         )
 
-    def call(self, inputs, patch_size=None):
+    def call(
+        self, inputs: Mapping[str, Tensor], patch_size: int | None = None
+    ) -> Pairs:
         images, token_ids = take_inputs(self, inputs)
         return self._join(
             self._images(images, patch_size), self._texts(token_ids)
@@ -171,22 +180,22 @@ class DualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
         )
 
     @property
-    def patch_size(self):
+    def patch_size(self) -> int | None:
         """The patch size of the image encoder, `None` if it tells none."""
         return getattr(self.image_encoder, "patch_size", None)
 
     @property
-    def patch_sizes(self):
+    def patch_sizes(self) -> Sequence[int] | None:
         """The patch sizes of the image encoder, `None` if it has one alone."""
         return getattr(self.image_encoder, "patch_sizes", None)
 
     @property
-    def expected_units(self):
+    def expected_units(self) -> list[Any]:
         towers = (self.image_encoder, self.text_encoder)
         return [expected_units(tower)[0] for tower in towers]
 
     @property
-    def input_dtypes(self):
+    def input_dtypes(self) -> dict[str, str]:
         """What the towers say that they read, by `input_keys`."""
         dtypes = (
             input_dtype(self.image_encoder, "float32"),
@@ -194,10 +203,17 @@ class DualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
         )
         return dict(zip(self.input_keys, dtypes, strict=True))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: Mapping[str, Shape]
+    ) -> dict[str, Shape]:
         return pairs_shape(*self._embedding_shapes(input_shape))
 
-    def compute_output_spec(self, inputs, patch_size=None, training=None):
+    def compute_output_spec(
+        self,
+        inputs: Mapping[str, keras.KerasTensor],
+        patch_size: int | None = None,
+        training: bool | None = None,
+    ) -> dict[str, keras.KerasTensor]:
         shapes = self._embedding_shapes(
             {key: tuple(inputs[key].shape) for key in self.input_keys},
             patch_size,
@@ -227,10 +243,10 @@ class DualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
                 f"text_encoder gives {text_shape}"
             )
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         return portable_config(super().get_compile_config())
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
@@ -242,7 +258,11 @@ class DualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls,
+        config: dict[str, Any],
+        custom_objects: dict[str, Any] | None = None,
+    ) -> Self:
         config = dict(config)
         for name in ("image_encoder", "text_encoder"):
             config[name] = keras.saving.deserialize_keras_object(

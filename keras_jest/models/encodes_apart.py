@@ -1,6 +1,9 @@
 """Models whose towers can be called and run one by one."""
 
+from typing import Any
+
 import keras
+import numpy as np
 
 from keras_jest.models.data_loaders import with_tuples
 from keras_jest.models.equal_rows import check_equal_rows
@@ -8,6 +11,8 @@ from keras_jest.models.tower import IMAGES
 from keras_jest.models.tower import TEXTS
 from keras_jest.models.tower import Tower
 from keras_jest.models.tower import Towers
+from keras_jest.types import Pairs
+from keras_jest.types import Tensor
 
 
 class EncodesApart:
@@ -28,7 +33,12 @@ class EncodesApart:
 
     _towers = None
 
-    def encode_images(self, images, batch_size=None, verbose="auto"):
+    def encode_images(
+        self,
+        images: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+    ) -> np.ndarray:
         """Embed images, however many there are: for search, or as features.
 
         It is compiled and runs as `predict` does, without the text tower.
@@ -50,7 +60,12 @@ class EncodesApart:
         """
         return self._encode(IMAGES, images, batch_size, verbose)
 
-    def encode_texts(self, token_ids, batch_size=None, verbose="auto"):
+    def encode_texts(
+        self,
+        token_ids: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+    ) -> np.ndarray:
         """Embed texts, however many there are, as `encode_images` does.
 
         Args:
@@ -68,7 +83,9 @@ class EncodesApart:
         """
         return self._encode(TEXTS, token_ids, batch_size, verbose)
 
-    def image_tower(self, head=None):
+    def image_tower(
+        self, head: keras.layers.Layer | None = None
+    ) -> keras.Model:
         """The image tower as a model of its own, of the same weights.
 
         Args:
@@ -83,12 +100,19 @@ class EncodesApart:
         self._check_is_built()
         return Tower(self, IMAGES, head)
 
-    def predict(self, x, *args, **kwargs):
+    def predict(
+        self, x: Any, *args: Any, **kwargs: Any
+    ) -> dict[str, np.ndarray]:
         """Return the pairs of images and texts, as `keras.Model.predict`."""
         check_equal_rows(x)
         return super().predict(with_tuples(x), *args, **kwargs)
 
-    def call_images(self, images, patch_size=None, training=None):
+    def call_images(
+        self,
+        images: Any,
+        patch_size: int | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
         """Run the image tower as a part of a call of the model.
 
         Args:
@@ -110,7 +134,9 @@ class EncodesApart:
             lambda images: self._images(images, patch_size), images, training
         )
 
-    def call_texts(self, token_ids, training=None):
+    def call_texts(
+        self, token_ids: Any, training: bool | None = None
+    ) -> Tensor:
         """Run the text tower as a part of a call of the model.
 
         Args:
@@ -125,7 +151,7 @@ class EncodesApart:
         """
         return self._run_apart(self._texts, token_ids, training)
 
-    def join(self, image_embedding, text_embedding):
+    def join(self, image_embedding: Tensor, text_embedding: Tensor) -> Pairs:
         """Make pairs of what `call_images` and `call_texts` return.
 
         Args:

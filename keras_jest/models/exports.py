@@ -1,10 +1,13 @@
 """Models that are exported as soon as they are built."""
 
+from typing import Any
+
 import keras
 
 from keras_jest.models import backend
 from keras_jest.models.expected_units import expected_units
 from keras_jest.models.units import TokenIds
+from keras_jest.types import StrPath
 
 
 class Exports:
@@ -22,12 +25,12 @@ class Exports:
 
     def export(
         self,
-        filepath,
-        format="tf_saved_model",
-        verbose=None,
-        input_signature=None,
-        **kwargs,
-    ):
+        filepath: StrPath,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: list[Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Export the model for inference, as `keras.Model.export` does.
 
         It needs to be built, no more. The exported model reads batches of any

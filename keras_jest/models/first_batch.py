@@ -1,5 +1,8 @@
 """The first batch of a run, looked at on its way to the first step."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 from keras_jest.data.position import without_position
@@ -46,7 +49,7 @@ def checking_make(keras_make, task, check):
     """Keras' `make_train_function` or the like, for a function that checks."""
     name = f"{task}_function"
 
-    def make(self, force=False):
+    def make(self: keras.Model, force: bool = False) -> Callable[..., Any]:
         keras_make(self, force)
         function = getattr(self, name)
         if not isinstance(function, ChecksFirstBatch):

@@ -1,6 +1,9 @@
 """A keras-hub backbone as learner or reference."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
+from typing import Self
 
 import keras
 from keras import ops
@@ -17,6 +20,9 @@ from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
 from keras_jest.models.portable_config import portable_config
 from keras_jest.models.units import ReadyPictures
+from keras_jest.types import Pairs
+from keras_jest.types import Shape
+from keras_jest.types import Tensor
 
 HEADS = ("siglip_head", "clip_head", "metaclip_2_head")
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -108,7 +114,13 @@ class HubDualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
         - [KerasHub](https://keras.io/keras_hub/).
     """
 
-    def __init__(self, backbone, logit_scale=None, logit_bias=None, **kwargs):
+    def __init__(
+        self,
+        backbone: keras.Model,
+        logit_scale: float | None = None,
+        logit_bias: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         # In float32, so that the head's scale is not read in bfloat16; the
         # backbone's layers keep their own precision.
         kwargs["dtype"] = "float32"
@@ -125,12 +137,12 @@ class HubDualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
         shapes = ((None, *image_shape), (None, length))
         self.build(dict(zip(self.input_keys, shapes, strict=True)))
 
-    def build(self, input_shape):
+    def build(self, input_shape: Mapping[str, Shape]) -> None:
         # The backbone's weights exist: Keras notes the shapes, for `export`.
         self.restore_sublayers()
 
     @property
-    def head(self):
+    def head(self) -> keras.layers.Layer:
         """The backbone's layer that holds scale and bias."""
         for name in HEADS:
             if hasattr(self.backbone, name):
@@ -165,7 +177,7 @@ class HubDualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
         if not ops.convert_to_numpy(positions).any():
             positions.assign(ops.arange(positions.shape[1])[None])
 
-    def call(self, inputs):
+    def call(self, inputs: Mapping[str, Tensor]) -> Pairs:
         images, token_ids = take_inputs(self, inputs)
         return self._join(self._images(images), self._texts(token_ids))
 
@@ -196,16 +208,18 @@ class HubDualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
         return (images - ops.array(CLIP_MEAN)) / ops.array(CLIP_DEVIATION)
 
     @property
-    def expected_units(self):
+    def expected_units(self) -> list[Any]:
         (text_unit,) = expected_units(self.backbone.text_encoder)
         return [ReadyPictures(type(self).__name__), text_unit]
 
     @property
-    def input_dtypes(self):
+    def input_dtypes(self) -> dict[str, str]:
         """What the backbone reads, by `input_keys`."""
         return dict(zip(self.input_keys, ("float32", "int32"), strict=True))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: Mapping[str, Shape]
+    ) -> dict[str, Shape]:
         image_shape, text_shape = take_inputs(self, input_shape)
         images = keras.KerasTensor(image_shape)
         token_ids = keras.KerasTensor(text_shape, dtype="int32")
@@ -214,10 +228,10 @@ class HubDualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
             self.backbone.get_text_embeddings(token_ids).shape,
         )
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         return portable_config(super().get_compile_config())
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "backbone": keras.saving.serialize_keras_object(self.backbone),
@@ -226,7 +240,11 @@ class HubDualEncoder(EncodesApart, Exports, KeepsSublayers, keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls,
+        config: dict[str, Any],
+        custom_objects: dict[str, Any] | None = None,
+    ) -> Self:
         try:
             import keras_hub  # noqa: F401
         except ImportError as error:

@@ -1,5 +1,8 @@
 """The image tower of SigLIP."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -14,6 +17,8 @@ from keras_jest.models.encoder_flops import encoder_flops
 from keras_jest.models.exports import Exports
 from keras_jest.models.portable_config import portable_config
 from keras_jest.models.units import RescaledPictures
+from keras_jest.types import Shape
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.models.ImageTransformer")
@@ -86,15 +91,15 @@ class ImageTransformer(Exports, KeepsSublayers, keras.Model):
 
     def __init__(
         self,
-        image_size,
-        patch_size=16,
-        width=768,
-        depth=12,
-        num_heads=None,
-        mlp_dim=None,
-        patch_sizes=None,
-        **kwargs,
-    ):
+        image_size: int,
+        patch_size: int = 16,
+        width: int = 768,
+        depth: int = 12,
+        num_heads: int | None = None,
+        mlp_dim: int | None = None,
+        patch_sizes: Sequence[int] | None = None,
+        **kwargs: Any,
+    ) -> None:
         patch_sizes = checked_patch_sizes(patch_size, patch_sizes, image_size)
         super().__init__(**kwargs)
         self.image_size = image_size
@@ -131,40 +136,42 @@ class ImageTransformer(Exports, KeepsSublayers, keras.Model):
         )
         self.build((None, image_size, image_size, 3))
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.embedding.build(input_shape)
         shape = self.embedding.compute_output_shape(input_shape)
         for layer in (*self.blocks, self.norm, self.pooling):
             layer.build(shape)
         self.sublayers_are_made()
 
-    def call(self, inputs, patch_size=None):
+    def call(self, inputs: Tensor, patch_size: int | None = None) -> Tensor:
         images = ops.cast(inputs, "float32") / 127.5 - 1.0
         tokens = self.embedding(images, patch_size=patch_size)
         for block in self.blocks:
             tokens = block(tokens)
         return self.pooling(self.norm(tokens))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.width)
 
-    def compute_output_spec(self, inputs, patch_size=None):
+    def compute_output_spec(
+        self, inputs: keras.KerasTensor, patch_size: int | None = None
+    ) -> keras.KerasTensor:
         chosen_patch_size(self, patch_size)
         return super().compute_output_spec(inputs)
 
     @property
-    def expected_units(self):
+    def expected_units(self) -> list[Any]:
         return [RescaledPictures(f"the model '{self.name}'")]
 
     @property
-    def forward_flops(self):
+    def forward_flops(self) -> int:
         """FLOPs of one image's forward pass, two per multiply-add.
 
         Norms, softmax and GELU are left out, as is usual.
         """
         return self.forward_flops_at(self.patch_size)
 
-    def forward_flops_at(self, patch_size):
+    def forward_flops_at(self, patch_size: int) -> int:
         """FLOPs of one image's forward pass in patches of another size.
 
         Args:
@@ -190,10 +197,10 @@ class ImageTransformer(Exports, KeepsSublayers, keras.Model):
         encoder = encoder_flops(tokens, width, mlp_dim, self.depth)
         return patches + encoder + pooling
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         return portable_config(super().get_compile_config())
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {
             **super().get_config(),
             "image_size": self.image_size,

@@ -3,10 +3,17 @@
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.types import Pairs
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.models.make_pairs")
-def make_pairs(image_embedding, text_embedding, logit_scale, logit_bias):
+def make_pairs(
+    image_embedding: Tensor,
+    text_embedding: Tensor,
+    logit_scale: float | Tensor,
+    logit_bias: float | Tensor,
+) -> Pairs:
     """Return the pairs that losses and selection read.
 
     A model of your own is a learner or a reference as soon as its `call()`

@@ -1,14 +1,23 @@
 """A reference that is run once and never again."""
 
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import Self
+
 import keras
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.reference_join import reference_digest
+from keras_jest.data.reference_store import ReferenceStore
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.models.model_inputs import take_inputs
 from keras_jest.models.pairs import make_pairs
 from keras_jest.models.pairs import pairs_shape
+from keras_jest.types import Pairs
+from keras_jest.types import Shape
+from keras_jest.types import Tensor
 
 KEYS = ("reference_image_embedding", "reference_text_embedding")
 
@@ -65,12 +74,12 @@ class Precomputed(keras.Model):
 
     def __init__(
         self,
-        logit_scale,
-        logit_bias=0.0,
-        input_keys=KEYS,
-        store_digest=None,
-        **kwargs,
-    ):
+        logit_scale: float,
+        logit_bias: float = 0.0,
+        input_keys: Sequence[str] = KEYS,
+        store_digest: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         # Nothing is computed here that a lower precision could speed up.
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
@@ -81,7 +90,7 @@ class Precomputed(keras.Model):
         self.built = True
 
     @classmethod
-    def from_store(cls, store, **kwargs):
+    def from_store(cls, store: ReferenceStore, **kwargs: Any) -> Self:
         """The reference whose pairs a store holds.
 
         Args:
@@ -102,16 +111,18 @@ class Precomputed(keras.Model):
             **kwargs,
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Mapping[str, Tensor]) -> Pairs:
         image_embedding, text_embedding = take_inputs(self, inputs)
         return make_pairs(
             image_embedding, text_embedding, self.logit_scale, self.logit_bias
         )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: Mapping[str, Shape]
+    ) -> dict[str, Shape]:
         return pairs_shape(*take_inputs(self, input_shape))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {
             **super().get_config(),
             "logit_scale": self.logit_scale,
@@ -125,8 +136,12 @@ class Precomputed(keras.Model):
 
 @keras_jest_export("keras_jest.models.precompute")
 def precompute(
-    reference, pool, batch_size=256, dtype="float16", verbose="auto"
-):
+    reference: keras.Model,
+    pool: Any,
+    batch_size: int = 256,
+    dtype: str = "float16",
+    verbose: str | int = "auto",
+) -> tuple[dict[str, np.ndarray], Precomputed]:
     """Run a reference once over a pool and keep what it says.
 
     Args:
@@ -161,11 +176,10 @@ def precompute(
     pairs = reference({**pool, **arrays})
     ```
     """
+    size: int | None = None
     if isinstance(pool, dict):
-        pool = model_inputs(reference, pool, "reference")
-    else:
-        batch_size = None
-    pairs = reference.predict(pool, batch_size=batch_size, verbose=verbose)
+        pool, size = model_inputs(reference, pool, "reference"), batch_size
+    pairs = reference.predict(pool, batch_size=size, verbose=verbose)
     arrays = {
         f"reference_{side}_embedding": pairs[f"{side}_embedding"].astype(dtype)
         for side in ("image", "text")

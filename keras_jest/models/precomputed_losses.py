@@ -1,14 +1,21 @@
 """A reference whose losses come with the batch."""
 
+from collections.abc import Mapping
+from typing import Any
+from typing import Self
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.reference_join import reference_digest
+from keras_jest.data.reference_store import ReferenceStore
 from keras_jest.losses.loss_given_set import given
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.models.model_inputs import take_inputs
+from keras_jest.types import Shape
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.models.PrecomputedLosses")
@@ -62,7 +69,12 @@ class PrecomputedLosses(keras.Model):
           they are called irreducible losses.
     """
 
-    def __init__(self, input_key="reference_loss", store_digest=None, **kwargs):
+    def __init__(
+        self,
+        input_key: str = "reference_loss",
+        store_digest: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         self.input_key = input_key
@@ -71,7 +83,7 @@ class PrecomputedLosses(keras.Model):
         self.built = True
 
     @classmethod
-    def from_store(cls, store, **kwargs):
+    def from_store(cls, store: ReferenceStore, **kwargs: Any) -> Self:
         """The reference whose losses a store holds.
 
         Args:
@@ -87,7 +99,7 @@ class PrecomputedLosses(keras.Model):
             )
         return cls(store_digest=reference_digest(store), **kwargs)
 
-    def call(self, inputs):
+    def call(self, inputs: Mapping[str, Tensor]) -> Tensor:
         (losses,) = take_inputs(self, inputs)
         if len(losses.shape) != 1:
             raise ValueError(
@@ -97,10 +109,10 @@ class PrecomputedLosses(keras.Model):
             )
         return ops.cast(losses, "float32")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Mapping[str, Shape]) -> Shape:
         return input_shape[self.input_key]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), "input_key": self.input_key}
         if self.store_digest is not None:
             config["store_digest"] = self.store_digest
@@ -108,7 +120,14 @@ class PrecomputedLosses(keras.Model):
 
 
 @keras_jest_export("keras_jest.models.precompute_losses")
-def precompute_losses(reference, x, y, loss, batch_size=256, verbose=1):
+def precompute_losses(
+    reference: keras.Model,
+    x: Any,
+    y: Any,
+    loss: keras.losses.Loss,
+    batch_size: int = 256,
+    verbose: int = 1,
+) -> np.ndarray:
     """The loss of a reference on every example by itself.
 
     Args:

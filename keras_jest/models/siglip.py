@@ -1,5 +1,9 @@
 """SigLIP and its named sizes."""
 
+from collections.abc import Sequence
+from typing import Any
+from typing import Self
+
 from keras_jest.api_export import keras_jest_export
 from keras_jest.models.dual_encoder import DualEncoder
 from keras_jest.models.image_transformer import ImageTransformer
@@ -102,18 +106,18 @@ class SigLIP(DualEncoder):
 
     def __init__(
         self,
-        image_size=224,
-        patch_size=16,
-        vocabulary_size=32_000,
-        sequence_length=64,
-        width=768,
-        depth=12,
-        num_heads=None,
-        mlp_dim=None,
-        patch_sizes=None,
-        **kwargs,
-    ):
-        sizes = {
+        image_size: int = 224,
+        patch_size: int = 16,
+        vocabulary_size: int = 32_000,
+        sequence_length: int = 64,
+        width: int = 768,
+        depth: int = 12,
+        num_heads: int | None = None,
+        mlp_dim: int | None = None,
+        patch_sizes: Sequence[int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        sizes: dict[str, Any] = {
             "width": width,
             "depth": depth,
             "num_heads": num_heads,
@@ -137,7 +141,7 @@ class SigLIP(DualEncoder):
         self.build(dict(zip(self.input_keys, shapes, strict=True)))
 
     @classmethod
-    def from_variant(cls, variant, **kwargs):
+    def from_variant(cls, variant: str, **kwargs: Any) -> Self:
         """Make a model of one of the named sizes.
 
         Args:
@@ -164,11 +168,11 @@ class SigLIP(DualEncoder):
         return cls(**{**sizes, **kwargs})
 
     @property
-    def forward_flops(self):
+    def forward_flops(self) -> int:
         """FLOPs of one pair's forward pass, two per multiply-add."""
         return self.forward_flops_at(self.image_encoder.patch_size)
 
-    def forward_flops_at(self, patch_size):
+    def forward_flops_at(self, patch_size: int) -> int:
         """FLOPs of one pair's forward pass in patches of another size.
 
         Args:
@@ -184,7 +188,7 @@ class SigLIP(DualEncoder):
         image_flops = self.image_encoder.forward_flops_at(patch_size)
         return image_flops + self.text_encoder.forward_flops
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         image = config.pop("image_encoder")["config"]
         text = config.pop("text_encoder")["config"]
@@ -199,5 +203,9 @@ class SigLIP(DualEncoder):
         return config
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls,
+        config: dict[str, Any],
+        custom_objects: dict[str, Any] | None = None,
+    ) -> Self:
         return cls(**config)

@@ -1,5 +1,7 @@
 """The text tower of SigLIP."""
 
+from typing import Any
+
 import keras
 
 from keras_jest.api_export import keras_jest_export
@@ -10,6 +12,8 @@ from keras_jest.models.encoder_flops import encoder_flops
 from keras_jest.models.expected_units import expected_units
 from keras_jest.models.exports import Exports
 from keras_jest.models.portable_config import portable_config
+from keras_jest.types import Shape
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.models.TextTransformer")
@@ -60,15 +64,15 @@ class TextTransformer(Exports, KeepsSublayers, keras.Model):
 
     def __init__(
         self,
-        vocabulary_size,
-        sequence_length,
-        width=768,
-        depth=12,
-        num_heads=None,
-        mlp_dim=None,
-        embedding_dim=None,
-        **kwargs,
-    ):
+        vocabulary_size: int,
+        sequence_length: int,
+        width: int = 768,
+        depth: int = 12,
+        num_heads: int | None = None,
+        mlp_dim: int | None = None,
+        embedding_dim: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.vocabulary_size = vocabulary_size
         self.sequence_length = sequence_length
@@ -100,7 +104,7 @@ class TextTransformer(Exports, KeepsSublayers, keras.Model):
         )
         self.build((None, sequence_length))
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.embedding.build(input_shape)
         shape = self.embedding.compute_output_shape(input_shape)
         for layer in (*self.blocks, self.norm):
@@ -108,21 +112,21 @@ class TextTransformer(Exports, KeepsSublayers, keras.Model):
         self.head.build((shape[0], shape[-1]))
         self.sublayers_are_made()
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         tokens = self.embedding(inputs)
         for block in self.blocks:
             tokens = block(tokens)
         return self.head(self.norm(tokens[:, -1]))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.embedding_dim)
 
     @property
-    def expected_units(self):
+    def expected_units(self) -> list[Any]:
         return expected_units(self.embedding)
 
     @property
-    def forward_flops(self):
+    def forward_flops(self) -> int:
         """FLOPs of one text's forward pass, two per multiply-add.
 
         Norms, softmax, GELU and the lookup are left out, as is usual.
@@ -132,10 +136,10 @@ class TextTransformer(Exports, KeepsSublayers, keras.Model):
         )
         return encoder + 2 * self.width * self.embedding_dim
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         return portable_config(super().get_compile_config())
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,

@@ -1,10 +1,14 @@
 """Selection by what rows show, without a model: CABS."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.losses.loss_given_set import LossGivenSet
 from keras_jest.selection.concept_arguments import check_arguments
 from keras_jest.selection.concept_arguments import check_concepts
 from keras_jest.selection.concept_arguments import shares_of
@@ -13,6 +17,7 @@ from keras_jest.selection.concept_rounds import slots_of
 from keras_jest.selection.draws import fold_in
 from keras_jest.selection.draws import mix
 from keras_jest.selection.uniform_selection import UniformSelection
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.ConceptBalance")
@@ -106,13 +111,13 @@ class ConceptBalance(keras.layers.Layer):
 
     def __init__(
         self,
-        num_concepts,
-        filter_ratio=0.8,
-        sub_batch_size=None,
-        num_chunks=16,
-        target=None,
-        **kwargs,
-    ):
+        num_concepts: int,
+        filter_ratio: float = 0.8,
+        sub_batch_size: int | None = None,
+        num_chunks: int = 16,
+        target: Sequence[float] | np.ndarray | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._kept = UniformSelection(filter_ratio, sub_batch_size)
         check_arguments(num_concepts, num_chunks, target)
@@ -126,11 +131,17 @@ class ConceptBalance(keras.layers.Layer):
         self.num_outside = self._add_counter((), "num_outside")
         self.built = True
 
-    def num_kept(self, num_rows):
+    def num_kept(self, num_rows: int) -> int:
         """How many of `num_rows` rows are kept: an int, at least 1."""
         return self._kept.num_kept(num_rows)
 
-    def select(self, learner, reference, seed, concepts):
+    def select(
+        self,
+        learner: LossGivenSet,
+        reference: LossGivenSet,
+        seed: Tensor,
+        concepts: Tensor,
+    ) -> Tensor:
         """Pick rows, and count their concepts.
 
         Args:
@@ -157,11 +168,11 @@ class ConceptBalance(keras.layers.Layer):
         self.counts.assign(counts)
         return ops.take(order, picks)
 
-    def check_columns(self, concepts):
+    def check_columns(self, concepts: Tensor) -> None:
         """Raise if the concepts of a first batch, on the host, are none."""
         check_concepts(concepts, self.num_concepts)
 
-    def check_steps(self):
+    def check_steps(self) -> None:
         """Raise if concepts were out of range since this was asked last."""
         num_outside = int(ops.convert_to_numpy(self.num_outside))
         if num_outside:
@@ -173,7 +184,7 @@ class ConceptBalance(keras.layers.Layer):
                 f"`num_concepts`. Received: num_concepts={self.num_concepts}"
             )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = "num_concepts filter_ratio sub_batch_size num_chunks target"
         own = {name: getattr(self, name) for name in names.split()}
         return {**super().get_config(), **own}

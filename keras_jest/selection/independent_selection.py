@@ -1,10 +1,12 @@
 """Selection of each example by itself."""
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.losses.loss_given_set import LossGivenSet
 from keras_jest.selection.draws import draw
 from keras_jest.selection.draws import fold_in
 from keras_jest.selection.scores import score_rows
 from keras_jest.selection.selection_policy import SelectionPolicy
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.IndependentSelection")
@@ -41,7 +43,9 @@ class IndependentSelection(SelectionPolicy):
         - [Evans et al., 2023](https://arxiv.org/abs/2312.05328)
     """
 
-    def select(self, learner, reference, seed):
+    def select(
+        self, learner: LossGivenSet, reference: LossGivenSet, seed: Tensor
+    ) -> Tensor:
         scores = score_rows(self.score, learner.values, reference.values)
         size = self.num_kept(scores.shape[0])
         return draw(scores, self.gain, size, fold_in(seed, 0))

@@ -1,14 +1,19 @@
 """Joint example selection: JEST."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.losses.loss_given_set import LossGivenSet
 from keras_jest.selection.draws import draw
 from keras_jest.selection.draws import fold_in
 from keras_jest.selection.draws import mark
+from keras_jest.selection.scores import Score
 from keras_jest.selection.scores import score_rows
 from keras_jest.selection.selection_policy import SelectionPolicy
 from keras_jest.selection.selection_policy import is_count
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.JointSelection")
@@ -56,12 +61,12 @@ class JointSelection(SelectionPolicy):
 
     def __init__(
         self,
-        filter_ratio=0.8,
-        sub_batch_size=None,
-        num_chunks=16,
-        score="learnability",
-        gain=1.0,
-    ):
+        filter_ratio: float = 0.8,
+        sub_batch_size: int | None = None,
+        num_chunks: int = 16,
+        score: str | Score = "learnability",
+        gain: float = 1.0,
+    ) -> None:
         super().__init__(filter_ratio, sub_batch_size, score, gain)
         if not is_count(num_chunks):
             raise ValueError(
@@ -70,10 +75,12 @@ class JointSelection(SelectionPolicy):
             )
         self.num_chunks = num_chunks
 
-    def select(self, learner, reference, seed):
+    def select(
+        self, learner: LossGivenSet, reference: LossGivenSet, seed: Tensor
+    ) -> Tensor:
         num_rows = learner.values.shape[0]
         drawn = ops.zeros((num_rows,), "bool")
-        picks = []
+        picks: list[Tensor] = []
         for number, size in enumerate(self.chunk_sizes(num_rows)):
             if picks:
                 learner = learner.add(picks[-1])
@@ -84,12 +91,12 @@ class JointSelection(SelectionPolicy):
             picks.append(draw(scores, self.gain, size, chunk_seed, drawn))
         return ops.concatenate(picks)
 
-    def chunk_sizes(self, num_rows):
+    def chunk_sizes(self, num_rows: int) -> list[int]:
         """Sizes of the chunks: they differ by at most 1 and add up."""
         num_kept = self.num_kept(num_rows)
         num_chunks = min(self.num_chunks, num_kept)
         size, larger = divmod(num_kept, num_chunks)
         return [size + (number < larger) for number in range(num_chunks)]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_chunks": self.num_chunks}

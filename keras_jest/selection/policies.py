@@ -1,16 +1,37 @@
 """Policies by name, as `compile` and `fit` take them."""
 
 import inspect
+from collections.abc import Callable
+from collections.abc import Collection
+from typing import Protocol
+from typing import TypeAlias
 
 from keras_jest.selection.independent_selection import IndependentSelection
 from keras_jest.selection.joint_selection import JointSelection
 from keras_jest.selection.uniform_selection import UniformSelection
+from keras_jest.types import Tensor
 
 POLICIES = {
     "joint": JointSelection,
     "independent": IndependentSelection,
     "uniform": UniformSelection,
 }
+
+
+class Policy(Protocol):
+    """A `SelectionPolicy`, or a layer with a memory that selects like one."""
+
+    @property
+    def needs(self) -> Collection[str]: ...
+
+    def num_kept(self, num_rows: int, /) -> int: ...
+
+    # Its columns are its own.
+    @property
+    def select(self) -> Callable[..., Tensor]: ...
+
+
+PolicyLike: TypeAlias = str | Policy | None
 
 
 def get(selection):

@@ -1,12 +1,19 @@
 """Scores: what makes an example worth training on; higher is kept sooner."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.types import Tensor
+
+# Losses of learner and reference, `(n,)` each, to scores `(n,)`.
+Score: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 @keras_jest_export("keras_jest.selection.learnability")
-def learnability(learner, reference):
+def learnability(learner: Tensor, reference: Tensor) -> Tensor:
     """What the learner still gets wrong and the reference gets right.
 
     Noise is as hard for the reference as for the learner, and what the
@@ -37,7 +44,7 @@ def learnability(learner, reference):
 
 
 @keras_jest_export("keras_jest.selection.hard_learner")
-def hard_learner(learner, reference):
+def hard_learner(learner: Tensor, reference: Tensor) -> Tensor:
     """What the learner gets wrong, noise included: the learner's loss.
 
     Args:
@@ -62,7 +69,7 @@ def hard_learner(learner, reference):
 
 
 @keras_jest_export("keras_jest.selection.easy_reference")
-def easy_reference(learner, reference):
+def easy_reference(learner: Tensor, reference: Tensor) -> Tensor:
     """What a good model explains: minus the reference's loss.
 
     It drops noise but does not see what the learner knows already. With

@@ -1,11 +1,23 @@
 """The base of all policies: losses in, picks out."""
 
 import numbers
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+from typing import Self
 
 import keras
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.losses.loss_given_set import LossGivenSet
 from keras_jest.selection import scores
+from keras_jest.selection.scores import Score
+from keras_jest.types import Tensor
+
+
+def takes_columns(select: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Tell type checkers that a subclass takes the columns that it names."""
+    return select
 
 
 @keras_jest_export("keras_jest.SelectionPolicy")
@@ -53,15 +65,15 @@ class SelectionPolicy:
     ```
     """
 
-    columns = ()
+    columns: Sequence[str] = ()
 
     def __init__(
         self,
-        filter_ratio=0.8,
-        sub_batch_size=None,
-        score="learnability",
-        gain=1.0,
-    ):
+        filter_ratio: float = 0.8,
+        sub_batch_size: int | None = None,
+        score: str | Score = "learnability",
+        gain: float = 1.0,
+    ) -> None:
         if not 0 <= filter_ratio < 1:
             raise ValueError(
                 "`filter_ratio` is the share of each super-batch that is "
@@ -85,11 +97,11 @@ class SelectionPolicy:
         self.gain = gain
 
     @property
-    def needs(self):
+    def needs(self) -> tuple[str, ...]:
         """Names of the models whose losses `select` reads."""
         return scores.needs(self.score)
 
-    def num_kept(self, num_rows):
+    def num_kept(self, num_rows: int) -> int:
         """How many of `num_rows` rows are kept: an int, at least 1."""
         if self.sub_batch_size is not None:
             return min(num_rows, self.sub_batch_size)
@@ -97,7 +109,14 @@ class SelectionPolicy:
         kept = round(num_rows * (1 - self.filter_ratio))
         return min(num_rows, max(1, kept))
 
-    def select(self, learner, reference, seed, **columns):
+    @takes_columns
+    def select(
+        self,
+        learner: LossGivenSet,
+        reference: LossGivenSet,
+        seed: Tensor,
+        **columns: Tensor,
+    ) -> Tensor:
         """Pick rows of one super-batch.
 
         Args:
@@ -115,7 +134,7 @@ class SelectionPolicy:
             f"{type(self).__name__} must define `select`."
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "filter_ratio": self.filter_ratio,
             "sub_batch_size": self.sub_batch_size,
@@ -124,7 +143,7 @@ class SelectionPolicy:
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         config = dict(config)
         if isinstance(config.get("score"), dict):
             config["score"] = keras.saving.deserialize_keras_object(

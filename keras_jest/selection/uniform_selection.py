@@ -1,11 +1,15 @@
 """A random part of each super-batch."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_jest.api_export import keras_jest_export
+from keras_jest.losses.loss_given_set import LossGivenSet
 from keras_jest.selection.draws import draw
 from keras_jest.selection.draws import fold_in
 from keras_jest.selection.selection_policy import SelectionPolicy
+from keras_jest.types import Tensor
 
 
 @keras_jest_export("keras_jest.UniformSelection")
@@ -35,15 +39,19 @@ class UniformSelection(SelectionPolicy):
 
     needs = ()
 
-    def __init__(self, filter_ratio=0.8, sub_batch_size=None):
+    def __init__(
+        self, filter_ratio: float = 0.8, sub_batch_size: int | None = None
+    ) -> None:
         super().__init__(filter_ratio, sub_batch_size)
 
-    def select(self, learner, reference, seed):
+    def select(
+        self, learner: LossGivenSet, reference: LossGivenSet, seed: Tensor
+    ) -> Tensor:
         del reference
         scores = ops.zeros_like(learner.values)
         size = self.num_kept(scores.shape[0])
         return draw(scores, 1.0, size, fold_in(seed, 0))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return {key: config[key] for key in ("filter_ratio", "sub_batch_size")}

@@ -1,9 +1,14 @@
 """An image-text learner whose pairs are chosen by small models."""
 
+from typing import Any
+
+import keras
+
 from keras_jest.api_export import keras_jest_export
 from keras_jest.losses.own_similarity_loss import OwnSimilarityLoss
 from keras_jest.losses.softmax_contrastive_loss import SoftmaxContrastiveLoss
 from keras_jest.selection.independent_selection import IndependentSelection
+from keras_jest.selection.policies import PolicyLike
 from keras_jest.trainers.selecting_model import SelectingModel
 
 HALF_BY_OWN_SCORE = IndependentSelection(0.5)
@@ -78,14 +83,15 @@ class ActiveCLIP(SelectingModel):
 
     shows_spread = True
 
-    def compile(
+    # The other arguments are passed on by name alone.
+    def compile(  # type: ignore[override]
         self,
-        optimizer="adam",
-        loss=SOFTMAX,
-        selection=HALF_BY_OWN_SCORE,
-        score_loss=OWN_SIMILARITY,
-        **kwargs,
-    ):
+        optimizer: str | keras.optimizers.Optimizer = "adam",
+        loss: keras.losses.Loss | None = SOFTMAX,
+        selection: PolicyLike = HALF_BY_OWN_SCORE,
+        score_loss: keras.losses.Loss | None = OWN_SIMILARITY,
+        **kwargs: Any,
+    ) -> None:
         """Configure training and selection.
 
         Args:

@@ -1,7 +1,12 @@
 """A learner whose examples are chosen by small models."""
 
+from typing import Any
+
+import keras
+
 from keras_jest.api_export import keras_jest_export
 from keras_jest.selection.independent_selection import IndependentSelection
+from keras_jest.selection.policies import PolicyLike
 from keras_jest.trainers.selecting_model import SelectingModel
 
 HALF_BY_OWN_SCORE = IndependentSelection(0.5)
@@ -88,13 +93,14 @@ class ClassAct(SelectingModel):
 
     shows_spread = True
 
-    def compile(
+    # The other arguments are passed on by name alone.
+    def compile(  # type: ignore[override]
         self,
-        optimizer="adam",
-        loss=None,
-        selection=HALF_BY_OWN_SCORE,
-        **kwargs,
-    ):
+        optimizer: str | keras.optimizers.Optimizer = "adam",
+        loss: keras.losses.Loss | None = None,
+        selection: PolicyLike = HALF_BY_OWN_SCORE,
+        **kwargs: Any,
+    ) -> None:
         """Configure training and selection.
 
         Args:

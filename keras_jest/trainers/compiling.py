@@ -1,8 +1,11 @@
 """How a selecting model is compiled: the method `SelectingModel.compile`."""
 
+from typing import Any
+
 import keras
 
 from keras_jest.selection import policies
+from keras_jest.selection.policies import PolicyLike
 from keras_jest.trainers.compile_checks import check_loss
 from keras_jest.trainers.compile_checks import check_policy
 from keras_jest.trainers.compile_checks import check_schedule
@@ -12,18 +15,18 @@ from keras_jest.trainers.settings import Settings
 
 
 def compile(
-    self,
-    optimizer="adam",
-    loss=None,
-    selection="joint",
-    score_loss=None,
-    first_step=0,
-    last_step=None,
-    scoring_batch_size=None,
-    online_optimizer=None,
-    reference_optimizer=None,
-    **kwargs,
-):
+    self: keras.Model,
+    optimizer: str | keras.optimizers.Optimizer = "adam",
+    loss: keras.losses.Loss | None = None,
+    selection: PolicyLike = "joint",
+    score_loss: keras.losses.Loss | None = None,
+    first_step: int = 0,
+    last_step: int | None = None,
+    scoring_batch_size: int | None = None,
+    online_optimizer: str | keras.optimizers.Optimizer | None = None,
+    reference_optimizer: str | keras.optimizers.Optimizer | None = None,
+    **kwargs: Any,
+) -> None:
     """Configure training and selection.
 
     Args:

@@ -5,6 +5,7 @@ And Keras' own `fit`, for what callbacks and grain ask of it.
 
 import functools
 import inspect
+from typing import Any
 
 import keras
 
@@ -17,6 +18,7 @@ from keras_jest.models.data_loaders import with_tuples
 from keras_jest.models.equal_rows import check_equal_rows
 from keras_jest.models.model_inputs import check_has_names
 from keras_jest.selection import policies
+from keras_jest.selection.policies import PolicyLike
 from keras_jest.trainers.columns import check_steps
 from keras_jest.trainers.compile_checks import check_policy
 from keras_jest.trainers.compile_checks import check_store
@@ -30,7 +32,13 @@ from keras_jest.trainers.monitors import check_monitors
 from keras_jest.trainers.recorded_order import in_recorded_order
 
 
-def fit(self, x=None, *args, selection="compiled", **kwargs):
+def fit(
+    self: keras.Model,
+    x: Any = None,
+    *args: Any,
+    selection: PolicyLike = "compiled",
+    **kwargs: Any,
+) -> keras.callbacks.History:
     """Train, as `keras.Model.fit` does, on what is selected from `x`.
 
     Args:
@@ -60,7 +68,7 @@ def fit(self, x=None, *args, selection="compiled", **kwargs):
     check_store(self.reference, x)
     # A run that broke off has left its faults, and callbacks unaware.
     self.selection_metrics.forget_faults()
-    held = {"recorders": (LabelCheck(self), *self.recorders)}
+    held: dict[str, Any] = {"recorders": (LabelCheck(self), *self.recorders)}
     if selection != "compiled":
         policy, settings = policies.get(selection), self.settings
         scores_by = settings.score_loss or self.loss

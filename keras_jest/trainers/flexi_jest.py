@@ -1,11 +1,14 @@
 """A model that chooses its data cheaply: at low resolution."""
 
 import numbers
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.flops.model_pass import UNIFORM
+from keras_jest.flops.model_pass import ModelPass
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.trainers.coarse import check_sees_coarsely
 from keras_jest.trainers.coarse import coarsely
@@ -101,16 +104,16 @@ class FlexiJEST(SelectingModel):
 
     def __init__(
         self,
-        learner,
-        reference=None,
-        coarse_size=None,
-        coarse_share=0.5,
-        seed=None,
-        policy=None,
-        score_delay=0,
-        name=None,
-        **kwargs,
-    ):
+        learner: keras.Model,
+        reference: keras.Model | None = None,
+        coarse_size: int | None = None,
+        coarse_share: float = 0.5,
+        seed: int | None = None,
+        policy: keras.layers.Layer | None = None,
+        score_delay: int = 0,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_coarse(coarse_size, coarse_share)
         super().__init__(
             learner,
@@ -123,14 +126,14 @@ class FlexiJEST(SelectingModel):
         )
         self.coarse_size = coarse_size
         self.coarse_share = coarse_share
-        self._agreement = None
+        self._agreement: ScoreAgreement | None = None
 
     @property
-    def looks(self):
+    def looks(self) -> dict[str, Callable[..., Any]]:
         learner = coarsely(self.learner, self.coarse_size)
         return {**super().looks, "learner": learner}
 
-    def run_learner(self, inputs, training):
+    def run_learner(self, inputs: Any, training: bool | None) -> Any:
         if not training:
             return super().run_learner(inputs, training)
         if self.awaits_first_super_batch:
@@ -140,7 +143,7 @@ class FlexiJEST(SelectingModel):
             self.learner, inputs, self.coarse_size, self.coarse_share
         )
 
-    def passes(self, inputs):
+    def passes(self, inputs: Any) -> list[ModelPass]:
         """As for every selecting model, and what training finely would be."""
         fine, *others = super().passes(inputs)
 
@@ -153,7 +156,7 @@ class FlexiJEST(SelectingModel):
         own = fine._replace(look=look)
         return [own, *others, fine._replace(term=UNIFORM)]
 
-    def check_first_super_batch(self, x):
+    def check_first_super_batch(self, x: Any) -> None:
         super().check_first_super_batch(x)
         num_rows = keras.tree.flatten(x)[0].shape[0]
         if self.selection is not None:
@@ -162,7 +165,7 @@ class FlexiJEST(SelectingModel):
         inputs = model_inputs(self.learner, x, "learner")
         check_sees_coarsely(self.learner, inputs, self.coarse_size)
 
-    def compare_scores(self, super_batch):
+    def compare_scores(self, super_batch: Any) -> dict[str, float]:
         """Tell whether coarse scores say what fine ones would.
 
         It costs a fine scoring pass, and changes nothing in the model (on
@@ -195,10 +198,10 @@ class FlexiJEST(SelectingModel):
             self._agreement = ScoreAgreement(self)
         return self._agreement(super_batch)
 
-    def get_selection_settings(self):
+    def get_selection_settings(self) -> dict[str, Any]:
         return {**super().get_selection_settings(), **self._sizes}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), **self._sizes}
         del config["online"], config["train_reference"]
         return config

@@ -1,5 +1,9 @@
 """A model that decides what it trains on while it trains."""
 
+from typing import Any
+
+import keras
+
 from keras_jest.api_export import keras_jest_export
 from keras_jest.trainers.selecting_model import SelectingModel
 
@@ -68,14 +72,14 @@ class JESTModel(SelectingModel):
 
     def __init__(
         self,
-        learner,
-        reference=None,
-        seed=None,
-        policy=None,
-        score_delay=0,
-        name=None,
-        **kwargs,
-    ):
+        learner: keras.Model,
+        reference: keras.Model | None = None,
+        seed: int | None = None,
+        policy: keras.layers.Layer | None = None,
+        score_delay: int = 0,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             learner,
             reference=reference,
@@ -86,7 +90,7 @@ class JESTModel(SelectingModel):
             **kwargs,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["online"], config["train_reference"]
         return config

@@ -3,6 +3,8 @@
 Functions named as methods of `keras.Model` are methods of `SelectingModel`.
 """
 
+from typing import Any
+
 import keras
 
 from keras_jest.layers.adapters import read_adapters
@@ -17,11 +19,15 @@ from keras_jest.trainers.saving_checks import check_parts
 PARTS = ("learner", "online", "reference", "policy")
 
 
-def get_config(model):
+def get_config(model: keras.Model) -> dict[str, Any]:
     return {**keras.Model.get_config(model), **constructor_config(model)}
 
 
-def from_config(cls, config, custom_objects=None):
+def from_config(
+    cls: type[keras.Model],
+    config: dict[str, Any],
+    custom_objects: dict[str, Any] | None = None,
+) -> keras.Model:
     arguments = constructor_arguments(config, custom_objects)
     states = arguments.pop("sublayers", {})
     model = cls(**arguments)
@@ -32,13 +38,13 @@ def from_config(cls, config, custom_objects=None):
     return model
 
 
-def build_from_config(model, config):
+def build_from_config(model: keras.Model, config: dict[str, Any]) -> None:
     keras.Model.build_from_config(model, config)
     restore_sublayer_states(model, model.saved_states)
     model.saved_states = {}
 
 
-def get_compile_config(model):
+def get_compile_config(model: keras.Model) -> dict[str, Any]:
     if not model.compiled:
         return {}
     check_parts(
@@ -52,18 +58,18 @@ def get_compile_config(model):
     return portable_config(config)
 
 
-def compile_from_config(model, config):
+def compile_from_config(model: keras.Model, config: dict[str, Any]) -> None:
     model.compile(**compile_arguments(model, config))
     if model.built:
         model.optimizer.build(model.trainable_variables)
 
 
-def save_own_variables(model, store):
+def save_own_variables(model: keras.Model, store: Any) -> None:
     keras.Model.save_own_variables(model, store)
     write_adapters(model, store)
 
 
-def load_own_variables(model, store):
+def load_own_variables(model: keras.Model, store: Any) -> None:
     keras.Model.load_own_variables(model, read_adapters(model, store))
 
 

@@ -1,12 +1,16 @@
 """What every model that selects what it trains on has in common."""
 
 import random
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_jest.data.position import take_position
 from keras_jest.data.position import without_position
+from keras_jest.flops.model_pass import ModelPass
 from keras_jest.models.data_loaders import with_tuples
 from keras_jest.models.equal_rows import check_equal_rows
 from keras_jest.models.first_batch import checks_first_batch
@@ -33,6 +37,7 @@ from keras_jest.trainers.settings import Settings
 from keras_jest.trainers.trained_beside import carried
 from keras_jest.trainers.trained_beside import loss_of
 from keras_jest.trainers.trained_beside import with_losses_beside
+from keras_jest.types import Tensor
 
 
 @checks_first_batch(first_look)
@@ -44,19 +49,20 @@ class SelectingModel(keras.Model):
     """
 
     shows_spread = False
+    train_function: Callable[..., Any] | None
 
     def __init__(
         self,
-        learner,
-        online=None,
-        reference=None,
-        train_reference=False,
-        seed=None,
-        policy=None,
-        score_delay=0,
-        name=None,
-        **kwargs,
-    ):
+        learner: keras.Model,
+        online: keras.Model | None = None,
+        reference: keras.Model | None = None,
+        train_reference: bool = False,
+        seed: int | None = None,
+        policy: keras.layers.Layer | None = None,
+        score_delay: int = 0,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_constructor(
             {"learner": learner, "online": online, "reference": reference},
             train_reference,
@@ -86,45 +92,45 @@ class SelectingModel(keras.Model):
         # Those of a model from a file must exist before it is read.
         self.previous_weights.make(self.roles.trained_scorers)
         self.settings, self.selection = Settings(), None
-        self.recorders = ()
+        self.recorders: tuple[Callable[[Any], Any], ...] = ()
         self._is_evaluating = False
         self.awaits_first_super_batch = True
-        self.saved_states = {}
+        self.saved_states: dict[str, Any] = {}
         # Else `load_weights` and `BackupAndRestore` refuse.
         self.built = self.roles.are_built
 
     @property
-    def roles(self):
+    def roles(self) -> Roles:
         return Roles(
             self.learner, self.online, self.reference, self.train_reference
         )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         inputs, _ = carried(without_position(inputs)[0])
         self._build_all(inputs)
         own_inputs = model_inputs(self.learner, inputs, "learner")
         return self.run_learner(own_inputs, training)
 
-    def run_learner(self, inputs, training):
+    def run_learner(self, inputs: Any, training: bool | None) -> Any:
         """The learner's outputs, to train on or to evaluate."""
         return self.learner(inputs, training=training)
 
-    def train_step(self, *args):
+    def train_step(self, *args: Any) -> Any:
         return backend.train_step(self, super().train_step, *args)
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> None:
         if force or self.train_function is None:
             keras_make = super().make_train_function
             self.train_function = backend.make_train_function(self, keras_make)
             self.awaits_first_super_batch = True
 
-    def reset_metrics(self):
+    def reset_metrics(self) -> None:
         # An epoch that begins or an evaluation would hide them.
         self.selection_metrics.check(num_classes(self))
         check_steps(self.selection)
         super().reset_metrics()
 
-    def train_on_batch(self, *args, **kwargs):
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         self.roles.freeze_reference()
         with explained_errors():
             logs = super().train_on_batch(*args, **kwargs)
@@ -133,11 +139,11 @@ class SelectingModel(keras.Model):
         return logs
 
     @property
-    def looks(self):
+    def looks(self) -> dict[str, Callable[..., Any]]:
         """How each scorer looks at rows, by the names of `roles.scorers`."""
         return {name: as_it_is(of) for name, of in self.roles.scorers.items()}
 
-    def passes(self, inputs):
+    def passes(self, inputs: Any) -> list[ModelPass]:
         """What a step is made of, for a ledger: a list of `ModelPass`.
 
         Args:
@@ -145,7 +151,7 @@ class SelectingModel(keras.Model):
         """
         return passes_of(self, inputs)
 
-    def select(self, data):
+    def select(self, data: Any) -> tuple[Any, dict[str, Any]]:
         """Turn a super-batch into a sub-batch and what is told of it."""
         data, position = take_position(data)
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -158,7 +164,7 @@ class SelectingModel(keras.Model):
         self.previous_weights.store(self.roles.trained_scorers)
         return sub_batch, {**chosen, **position}
 
-    def check_first_super_batch(self, x):
+    def check_first_super_batch(self, x: Any) -> None:
         """Raise, while the step is traced, if it does not fit the model.
 
         Args:
@@ -168,7 +174,7 @@ class SelectingModel(keras.Model):
             num_rows = keras.tree.flatten(x)[0].shape[0]
             check_super_batch_size(self.selection, num_rows)
 
-    def report(self, logs):
+    def report(self, logs: Mapping[str, Any]) -> dict[str, Any]:
         """Take what is not for callbacks out of a step's logs."""
         logs = dict(logs)
         chosen = logs.pop("chosen")
@@ -177,8 +183,13 @@ class SelectingModel(keras.Model):
         return logs
 
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
         batch = {"y": y, "sample_weight": sample_weight}
         loss = loss_of(self.loss, batch, y_pred)
         loss = sum((ops.sum(added) for added in self.losses), loss)
@@ -188,25 +199,25 @@ class SelectingModel(keras.Model):
             self, loss, x, y, y_pred, sample_weight, training
         )
 
-    def get_metrics_result(self):
+    def get_metrics_result(self) -> dict[str, Any]:
         logs = super().get_metrics_result()
         policy = None if self._is_evaluating else self.selection
         return self.selection_metrics.visible(logs, policy)
 
-    def evaluate(self, x=None, *args, **kwargs):
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         with explained_errors(), holding(self, _is_evaluating=True):
             return super().evaluate(with_tuples(x), *args, **kwargs)
 
-    def test_on_batch(self, *args, **kwargs):
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         with holding(self, _is_evaluating=True):
             return super().test_on_batch(*args, **kwargs)
 
-    def predict(self, x, *args, **kwargs):
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         check_equal_rows(x)
         with explained_errors():
             return super().predict(with_tuples(x), *args, **kwargs)
 
-    def export(self, *args, **kwargs):
+    def export(self, *args: Any, **kwargs: Any) -> None:
         """Export the learner: the rest was there to train it.
 
         Args:
@@ -219,7 +230,7 @@ class SelectingModel(keras.Model):
         self.roles.build(inputs)
         self.previous_weights.make(self.roles.trained_scorers)
 
-    def get_selection_settings(self):
+    def get_selection_settings(self) -> dict[str, Any]:
         """What a record of the run says about it: a dict for JSON."""
         return model_config.selection_settings(self)
 

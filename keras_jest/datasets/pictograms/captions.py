@@ -1,6 +1,7 @@
 """Many ways to say what a drawing shows."""
 
 import random
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -33,7 +34,7 @@ WORDINGS_WITH_KEYWORDS = (
 
 
 @keras_jest_export("keras_jest.datasets.pictograms.make_captions")
-def make_captions(rows, seed=0):
+def make_captions(rows: Mapping[str, np.ndarray], seed: int = 0) -> np.ndarray:
     """Word the captions of drawings anew.
 
     A caption is the name of the emoji, alone or in one of some 20 wordings
@@ -61,8 +62,13 @@ def make_captions(rows, seed=0):
     """
     return np.array(
         [
-            word(*row, random.Random(f"{seed} {key.tobytes().hex()}"))
-            for *row, key in zip(
+            word(
+                name,
+                keywords,
+                style,
+                random.Random(f"{seed} {key.tobytes().hex()}"),
+            )
+            for name, keywords, style, key in zip(
                 rows["names"],
                 rows["keywords"],
                 rows["styles"],

@@ -18,13 +18,13 @@ SHEET = 32  # pictures along a side of a packaged sheet
 class Pictograms(NamedTuple):
     """The three splits; `load_data` says what is in them."""
 
-    train: dict
-    curated: dict
-    test: dict
+    train: dict[str, np.ndarray]
+    curated: dict[str, np.ndarray]
+    test: dict[str, np.ndarray]
 
 
 @keras_jest_export("keras_jest.datasets.pictograms.load_data")
-def load_data(image_size=SIZE):
+def load_data(image_size: int = SIZE) -> Pictograms:
     """Load 12,700 emoji drawings with their names.
 
     Nine vendors drew the same 1,900 emoji, each in a style of their own: real

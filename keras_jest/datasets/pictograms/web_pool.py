@@ -2,6 +2,7 @@
 
 import functools
 import random
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -64,8 +65,12 @@ VAGUE = (
 
 @keras_jest_export("keras_jest.datasets.pictograms.web_pool")
 def web_pool(
-    train, clean_share=0.3, num_pairs=20_000, seed=0, concept_exponent=0.0
-):
+    train: Mapping[str, np.ndarray],
+    clean_share: float = 0.3,
+    num_pairs: int = 20_000,
+    seed: int = 0,
+    concept_exponent: float = 0.0,
+) -> dict[str, np.ndarray]:
     """Make a noisy pool of image-text pairs from the train split.
 
     What a selection has to cope with on the web, in known shares. Of what is
