@@ -38,6 +38,7 @@ from pooled_learner import SEQUENCE_LENGTH
 from pooled_learner import VOCABULARY
 from runs import parse
 from runs import run_all
+from worth import difference
 from worth import print_table
 
 from keras_jest import ConceptBalance
@@ -185,6 +186,17 @@ def is_rare(concepts):
     return ~np.isin(concepts, order[is_common]) & (concepts >= 0)
 
 
+def print_results(results):
+    """The table, and what joint selection is better by, seed by seed."""
+    print_table(results)
+    names = {row["arm"] for row in results}
+    for name in sorted(of for of in names if "joint" in of):
+        other = name.replace("joint", "independent")
+        if other in names:
+            gain, error = difference(results, name, other)
+            print(f"{name} over independent: {gain:+.3f} (s.e. {error:.3f})")
+
+
 def main():
     args = parse(
         __doc__.splitlines()[0],
@@ -199,7 +211,7 @@ def main():
         },
     )
     experiment = Experiment(Data(args), {**ARMS, **EXPLORED}, args)
-    run_all(experiment, args, print_table)
+    run_all(experiment, args, print_results)
 
 
 if __name__ == "__main__":

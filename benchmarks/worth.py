@@ -49,6 +49,22 @@ def worth(quality, curve):
     return np.nan, np.nan
 
 
+def difference(results, name, other):
+    """What one arm is better by, seed by seed.
+
+    Returns:
+        Tuple of the mean difference of qualities and its standard error, over
+        the seeds that both arms have.
+    """
+    runs = {(row["arm"], row["seed"]): row["quality"] for row in results}
+    gains = [
+        quality - runs[other, seed]
+        for (arm, seed), quality in runs.items()
+        if arm == name and (other, seed) in runs
+    ]
+    return np.mean(gains) if gains else np.nan, standard_error(gains)
+
+
 def print_table(results):
     """Mean quality, its standard error, costs, and what they are worth.
 
