@@ -28,6 +28,7 @@ HOW_TO = (
     "own_data.md",
     "presets.md",
     "what_to_take.md",
+    "evaluation.md",
     "monitoring.md",
     "stop_and_resume.md",
     "several_devices.md",
