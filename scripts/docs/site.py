@@ -25,6 +25,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
 }
 HOW_TO = (
+    "from_table_to_model.md",
     "own_data.md",
     "presets.md",
     "what_to_take.md",
