@@ -5,7 +5,8 @@ import re
 import griffe
 
 SECTION = re.compile(
-    r"^(Call arguments|Reference|Returns):\n((?:(?: {4}.*)?\n)+|(?: {4}.*\n?)+)",
+    r"^(Call arguments|Reference|Returns):\n"
+    r"((?:(?: {4}.*)?\n)+|(?: {4}.*\n?)+)",
     re.M,
 )
 ITEM = re.compile(r"^(\*{0,2}\w+): ")
