@@ -389,5 +389,5 @@ print(
 - Selection trades scoring for training: read all three axes, not one. Coarse
   scoring, and a small reference that is run once, keep the trade cheap.
 - Next: a better reference, a higher filter ratio, and
-  `benchmarks/heavy_tailed_pool.py`, which compares policies over three seeds.
+  `benchmarks/heavy_tailed_pool.py`, which compares policies on a larger pool.
 """

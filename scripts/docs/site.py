@@ -25,9 +25,11 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
 }
 HOW_TO = (
+    "from_table_to_model.md",
     "own_data.md",
     "presets.md",
     "what_to_take.md",
+    "evaluation.md",
     "monitoring.md",
     "stop_and_resume.md",
     "several_devices.md",

@@ -91,6 +91,16 @@ def test_every_link_leads_somewhere(site):
     assert list(broken_links(site.resolve(), pages)) == []
 
 
+def test_what_functions_return_is_text(site):
+    """Not a type that ends at the first colon, with its markdown raw."""
+    page = (site / "api" / "keras_jest.data.super_batches.html").read_text()
+    returned = page.partition("<strong>Returns:</strong>")[2][:300]
+    assert returned.startswith("</p>\n<p>A <code>grain.IterDataset</code> of")
+    methods = (site / "api" / "keras_jest.JESTModel.html").read_text("utf-8")
+    assert '<span class="n">selection</span>' in methods
+    assert '<span class="bp">self</span>' not in methods
+
+
 def test_pages_load_nothing_from_the_network(site):
     for name, page in pages_of(site).items():
         away = [of for of in page.loads if urllib.parse.urlsplit(of).netloc]
