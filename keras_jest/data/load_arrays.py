@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import os
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from keras_jest.api_export import keras_jest_export
 from keras_jest.data.check_records import check_records
 from keras_jest.data.checked_tokenizer import checked_tokenizer
 from keras_jest.data.super_batches import Example
+from keras_jest.data.super_batches import Rows
 from keras_jest.data.super_batches import check_sizes
 from keras_jest.types import Records
 from keras_jest.types import TokenizerLike
@@ -23,6 +25,7 @@ def load_arrays(
     tokenizer: TokenizerLike,
     image_size: int,
     verbose: int = 1,
+    rows: Sequence[int] | np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Decode and tokenize all records once, into memory.
 
@@ -38,15 +41,17 @@ def load_arrays(
             that knows its `model_max_length`.
         image_size: int. Side of the square pictures, in pixels.
         verbose: 0 or 1. Whether to show a progress bar.
+        rows: int array or `None`. Only these records, by their numbers, such
+            as those held out for evaluation.
 
     Returns:
         A dict of `"images"` of shape `(n, image_size, image_size, 3)`, uint8;
         `"token_ids"` `(n, length)`, int32; `"key"` `(n, 4)`, int32, in the
-        order of the records.
+        order of the records, or of `rows`.
 
     Raises:
-        ValueError: These are no records, or none, one cannot be decoded, or the
-            tokenizer gives no such rows.
+        ValueError: These are no records, or none, one cannot be decoded,
+            `rows` are not their numbers, or the tokenizer gives no such rows.
 
     Example:
 
@@ -65,6 +70,8 @@ def load_arrays(
     """
     check_records(records)
     check_sizes(image_size=image_size)
+    if rows is not None:
+        records = Rows(records, rows)
     if not len(records):
         raise ValueError("Expected at least one record. Received: none")
     example = Example(checked_tokenizer(tokenizer, records), image_size)
@@ -76,9 +83,9 @@ def load_arrays(
         for start in range(0, len(records), STRIDE):
             stop = min(start + STRIDE, len(records))
             numbers = range(start, stop)
-            rows = list(threads.map(lambda i: example(records[i]), numbers))
-            for name in rows[0]:
-                part = np.stack([row[name] for row in rows])
+            read = list(threads.map(lambda i: example(records[i]), numbers))
+            for name in read[0]:
+                part = np.stack([row[name] for row in read])
                 if start == 0:
                     shape = (len(records), *part.shape[1:])
                     arrays[name] = np.empty(shape, part.dtype)

@@ -12,6 +12,7 @@ from keras_jest import JESTModel
 from keras_jest.callbacks import SelectionLog
 from keras_jest.data import TarShards
 from keras_jest.data import Tokenizer
+from keras_jest.data import load_arrays
 from keras_jest.data import recorded_rows
 from keras_jest.data import super_batches
 from keras_jest.losses import SigmoidContrastiveLoss
@@ -87,3 +88,24 @@ def test_a_mask_is_no_rows(shards):
     """It would be read as the rows 0 and 1, over and over."""
     with pytest.raises(ValueError, match="flatnonzero.*dtype bool"):
         batches(shards, 4, rows=np.arange(24) < 12)
+
+
+def test_arrays_of_some_rows(shards):
+    every = load_arrays(shards, TOKENIZER, 6, verbose=0)
+    rows = [17, 3, 3]
+    some = load_arrays(shards, TOKENIZER, 6, verbose=0, rows=rows)
+    for name, values in every.items():
+        np.testing.assert_array_equal(some[name], values[rows])
+
+
+@pytest.mark.parametrize(
+    "rows, match",
+    [
+        ([24], "from 0 to 23"),
+        ([True, False], "flatnonzero"),
+        ([], "one record"),
+    ],
+)
+def test_rows_that_are_none(shards, rows, match):
+    with pytest.raises(ValueError, match=match):
+        load_arrays(shards, TOKENIZER, 6, verbose=0, rows=rows)
