@@ -82,12 +82,9 @@ def test_train_step(tmp_path):
     assert all(ratio > 0 for ratio in table["ratios"].values())
 
 
-@pytest.mark.skipif(
-    not SHARED.exists(), reason="needs the noisy pool in ../shared/data"
-)
-def test_noisy_pool(tmp_path):
+def test_noisy_pool(tmp_path, first_shards):
     settings = (
-        f"--data {SHARED} --seeds 0 --steps 8 --reference-steps 2 "
+        f"--data {first_shards} --seeds 0 --steps 8 --reference-steps 2 "
         "--arms 'uniform, T' 'joint 0.8' 'Flexi-JEST 0.8' --tune"
     )
     file = tmp_path / "noisy_pool.json"

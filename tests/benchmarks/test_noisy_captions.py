@@ -12,16 +12,13 @@ import pytest
 
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
-SHARED = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    if not SHARED.exists():
-        pytest.skip("needs the noisy pool in ../shared/data")
+def results(tmp_path_factory, first_shards):
     file = tmp_path_factory.mktemp("results") / "noisy_captions.json"
     settings = (
-        f"--data {SHARED} --seeds 0 --steps 8 --reference-steps 2 --arms "
+        f"--data {first_shards} --seeds 0 --steps 8 --reference-steps 2 --arms "
         "'uniform, T' 'learnability, T/2' 'random subset, equal computation' "
         "'RHO-LOSS, T/2' 'sigmoid: learnability, T/2'"
     )
