@@ -23,7 +23,7 @@ import functools
 import itertools
 import os
 
-# On two cores torch takes half of what JAX needs for these convolutions.
+# torch takes half of JAX's CPU time for these convolutions.
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import numpy as np

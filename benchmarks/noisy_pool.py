@@ -18,7 +18,7 @@ after each run, so that a run that is stopped goes on from there.
 import functools
 import os
 
-# On two cores torch takes half of what JAX needs for these convolutions.
+# torch takes half of JAX's CPU time for these convolutions.
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import numpy as np
