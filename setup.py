@@ -14,7 +14,7 @@ TORCH = ["torch>=2.6"]
 HUB = ["keras-hub>=0.24"]
 PLOTS = ["matplotlib>=3.8"]
 PARQUET = ["pyarrow>=15"]
-GUIDES = ["scikit-learn>=1.4", *PLOTS]
+GUIDES = ["scikit-learn>=1.4", *PLOTS, *PARQUET]
 REPORT = ["jinja2>=3.1", *PLOTS, *PARQUET]
 RAY = ["ray[data]>=2.40", *PARQUET]
 DEV = [

@@ -21,8 +21,8 @@ a policy of your own](writing_your_own_policy.py).
 | the policy | joint | the loss compares examples: image-text pairs |
 | | independent | each example has a loss of its own: classifiers |
 | | uniform | always, once: the control of your experiment |
-| the score | `learnability` | there is noise, and good data for a reference |
-| | `easy_reference` | there is noise, and scoring must be cheap |
+| the score | `easy_reference` | there is noise, and good data for a reference |
+| | `learnability` | the same, and the reference stays ahead of the learner |
 | | `hard_learner` | there is no noise, and no reference |
 | who scores | the learner | it is small, or saves very many updates |
 | | an online model | the learner is large |

@@ -268,7 +268,7 @@ Scoring costs a forward pass of the learner over the super-batch, and one of
 the reference. A training step costs about three forward passes over the
 sub-batch. At a filter ratio of 0.8 a step of JEST thus costs 2.7 times a
 uniform one if the reference is run once and for all
-(`keras_jest.models.precompute`), and 4.3 times if it runs along. So selection
+(`keras_jest.models.precompute`), and 4.3 times if one as large as the learner runs along. So selection
 must save more steps than that, which it does where much of the data is noise
 or known already, and does not on a small clean set that you want to see many
 times.

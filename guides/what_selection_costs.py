@@ -189,7 +189,7 @@ Selection loses
 - with a reference that is no better than the learner will be, or that has
   learnt the same noise;
 - if reading and decoding is your limit: `rho` times as much is read;
-- in a single small run, which pays for the training of its reference alone;
+- in a single small run that trains a reference as large as the learner;
 - if `beta` was measured against a uniform run that was cut off before its
   learning rate had decayed. Give each run a schedule of its own length.
 

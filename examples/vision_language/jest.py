@@ -388,6 +388,6 @@ print(
   in the place of `JESTModel` to look at them coarsely.
 - Selection trades scoring for training: read all three axes, not one. Coarse
   scoring, and a small reference that is run once, keep the trade cheap.
-- Next: a better reference, a higher filter ratio, and
+- Next: a better reference, `score="easy_reference"`, and
   `benchmarks/heavy_tailed_pool.py`, which compares policies on a larger pool.
 """

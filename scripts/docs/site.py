@@ -82,14 +82,15 @@ def _titled(scripts, folder):
 
 def on_files(files, config):
     """Add pages that are made, and the files that they show."""
-    written = (ROOT / "docs").glob("*.md")
+    written = sorted((ROOT / "docs").glob("*.md"))
     targets = {
         **PAGES,
         **{f"docs/{of.name}": of.name for of in written},
         **{path: page_of(path) for path in all_scripts()},
     }
     pages, others = {}, {}
-    for source, page in PAGES.items():
+    sources = PAGES | {f"docs/{of.name}": of.name for of in written}
+    for source, page in sources.items():
         text = (ROOT / source).read_text("utf-8")
         pages[page] = _linked(text, source, page, targets, others)
     for path, page in zip(all_scripts(), script_pages().values(), strict=True):
@@ -98,6 +99,8 @@ def on_files(files, config):
         others[f"{target.rpartition('/')[0]}/{path.rpartition('/')[2]}"] = (
             ROOT / path
         )
+    for of in written:
+        files.remove(files.get_file_from_path(of.name))
     for page, text in {**pages, **api_pages(ROOT)}.items():
         files.append(File.generated(config, page, content=text))
     for name, file in {**others, **script_pictures()}.items():
