@@ -6,7 +6,11 @@ from keras_jest.evaluation.ledger_file import read_ledger
 
 # Backends may count the odd pixels of a strided convolution differently.
 TOLERANCE = 0.05
-COSTS = ("examples_trained", "examples_looked_at", "computation")
+COSTS = {
+    "computation": "{:.2f} times its computation",
+    "examples_trained": "{:.2f} of the examples trained",
+    "examples_looked_at": "{:.2f} of those looked at",
+}
 
 
 class BaselineRun:
@@ -59,7 +63,8 @@ class BaselineRun:
 
         Returns:
             A dict for JSON: the two epochs and values, and what the run
-            needed as a share of what the baseline did; `None` if it has not.
+            needed as a share of what the baseline did, `None` of what that
+            did not need; `None` if it has not.
         """
         value, goal = point["monitored"], self.best["monitored"]
         if value is None or not is_reached(value, goal, self.task["mode"]):
@@ -70,7 +75,7 @@ class BaselineRun:
             "monitored": value,
             "baseline_epoch": self.best["epoch"],
             "baseline_monitored": goal,
-            **{name: own[name] / others[name] for name in COSTS},
+            **{name: share(own[name], others[name]) for name in COSTS},
         }
 
 
@@ -78,19 +83,29 @@ def costs(point):
     return {**point, "computation": point["flops"]["total"]}
 
 
+def share(own, other):
+    """A share of a cost, or `None`: some layers have no FLOPs counted."""
+    return own / other if other else None
+
+
 def passed_message(passed, monitor):
+    known = [name for name in COSTS if passed[name] is not None]
+    *first, last = [COSTS[name].format(passed[name]) for name in known]
     return (
         f"Epoch {passed['epoch']}: {monitor} is {passed['monitored']:.4g} and "
         f"passes the baseline's best, {passed['baseline_monitored']:.4g} in "
         f"epoch {passed['baseline_epoch']}, with "
-        f"{passed['computation']:.2f} times its computation, "
-        f"{passed['examples_trained']:.2f} of the examples trained and "
-        f"{passed['examples_looked_at']:.2f} of those looked at."
+        f"{', '.join(first)} and {last}."
     )
 
 
 def step_message(step, once):
     """What a step costs in uniform ones, before the first is made."""
+    if not step["uniform_flops"]:
+        return (
+            "A uniform step has no FLOPs that are counted, so that there is "
+            "nothing to compare a step with."
+        )
     text = f"A step costs {step['uniform_steps']:.2f} uniform ones"
     if step["break_even"] > 0:
         text += f": it pays if {step['break_even']:.0%} of the steps are saved"

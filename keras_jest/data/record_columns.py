@@ -61,7 +61,7 @@ def record_column(records, name):
         raise ValueError(
             "Expected `columns` to be fields of the records, or of their "
             f"JSON. Received: {name!r}, which no record has. The first has "
-            f"{field_names(records[0])}."
+            f"{field_names(records)}."
         )
     return ["" if value is None else str(value) for value in values]
 
@@ -71,8 +71,12 @@ def field(record, name, fields):
     return (fields or {}).get(name) if value is None else value
 
 
-def field_names(record):
-    """The fields of a record that may be a column."""
+def field_names(records):
+    """What may be a column; nothing if the first record cannot be read now."""
+    try:
+        record = records[0]
+    except (OSError, ValueError):
+        return []
     hidden = {"image", "text", "key", "id", "json"}
     own = [name for name in record if name not in hidden]
     return sorted({*own, *(record.get("json") or {})})

@@ -9,6 +9,7 @@ from keras_jest.data.csv_table import read_csv
 from keras_jest.data.record_index import make_folder_of
 from keras_jest.data.require import require
 from keras_jest.data.short_name import short_name
+from keras_jest.data.table_columns import value_type
 from keras_jest.data.whole_file import whole_file
 
 METADATA = b"keras_jest_table"
@@ -117,13 +118,14 @@ class TableFiles:
         """Write the Arrow file, whole or not at all."""
         ipc = require("pyarrow.ipc", EXTRA)
         schema, batches = self._contents()
+        schema = decoded_schema(schema)
         make_folder_of(self.layout)
         with (
             whole_file(self.layout) as file,
             ipc.new_file(file, schema) as writer,
         ):
             for batch in batches:
-                writer.write_batch(batch)
+                writer.write_batch(decoded(batch, schema))
 
     def _contents(self):
         """The schema of the columns, and an iterator over their batches."""
@@ -184,6 +186,25 @@ class TableFiles:
                     f"Received: {path!r} with {schema.names}, which differs "
                     f"in {name!r} from {self.paths[0]!r}"
                 )
+
+
+def decoded_schema(schema):
+    """The schema of a table in which no value is kept only once.
+
+    Each row group has its own dictionary, and an Arrow file has but one.
+    """
+    fields = [field.with_type(value_type(field)) for field in schema]
+    return require("pyarrow", EXTRA).schema(fields, schema.metadata)
+
+
+def decoded(batch, schema):
+    """A batch with such a schema."""
+    pyarrow = require("pyarrow", EXTRA)
+    columns = [
+        of.dictionary_decode() if pyarrow.types.is_dictionary(of.type) else of
+        for of in batch.columns
+    ]
+    return pyarrow.record_batch(columns, schema)
 
 
 def bytes_of(metadata, columns):

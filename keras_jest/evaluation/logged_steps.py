@@ -51,22 +51,41 @@ def is_of_run(path, log):
     try:
         if differing(recorded_settings(path), recorded_settings(log)):
             return False
-        step, seen = first_seen(path)
-        return seen is None or picked(log, step).items() <= seen.items()
+        step, seen, shown = first_held(path)
+        picks = picked(log, step) if step is not None else {}
+        was_seen = seen is None or picks.items() <= seen.items()
+        return was_seen and picks.keys() >= shown
     except ValueError:
         return False  # Nothing, or nothing of that step, can be read.
 
 
-def first_seen(path):
-    """The first step of a file, and its keys by row, or `None`."""
-    with open_log(path) as (schema, tables):
-        first = next(iter(tables), None)
-    if first is None or "seen" not in schema.names:
-        return -1, None
-    step = first["step"][0].as_py()
-    text = first["seen"][0].as_py().hex()
-    keys = [text[start : start + 32] for start in range(0, len(text), 32)]
-    return step, dict(enumerate(keys))
+def first_held(path):
+    """The first step of which a file says what was seen, or shows the picks.
+
+    Returns:
+        The step; its keys by row, or `None`; the rows of picks in its
+        snapshot, a set. The step is `None` where the file says nothing.
+    """
+    with open_log(path) as (_, tables):
+        for table in tables:
+            columns = [
+                table[name].to_pylist()
+                if name in table.column_names
+                else [None] * len(table)
+                for name in ("seen", "sub_batch_rows")
+            ]
+            steps = table["step"].to_pylist()
+            for step, seen, shown in zip(steps, *columns, strict=True):
+                if seen is not None or shown is not None:
+                    return step, keys_by_row(seen), set(shown or ())
+    return None, None, set()
+
+
+def keys_by_row(seen):
+    if seen is None:
+        return None
+    keys = [seen[start : start + 16].hex() for start in range(0, len(seen), 16)]
+    return dict(enumerate(keys))
 
 
 def picked(log, step):

@@ -21,7 +21,8 @@ def retrieval(
 
     An image is found if one of its own texts is among the `k` most similar
     ones, a text if its image is. Equal similarities count against the model,
-    so that one which says the same of everything finds nothing.
+    so that one which says the same of everything finds nothing; those of an
+    image's own texts do not.
 
     Args:
         pairs: dict of arrays, what `predict` of an image-text model returns:
@@ -37,7 +38,8 @@ def retrieval(
         `text_to_image_recall@1`, and so on for the other ranks.
 
     Raises:
-        ValueError: if images and texts cannot belong together.
+        ValueError: if images and texts cannot belong together, or there are
+            none.
 
     Example:
 
@@ -56,17 +58,9 @@ def retrieval(
     if image_of_text is None:
         image_of_text = np.arange(len(texts))
     image_of_text = np.asarray(image_of_text)
-    if len(image_of_text) != len(texts) or set(image_of_text.tolist()) != set(
-        range(len(images))
-    ):
-        raise ValueError(
-            "Every text must belong to an image, and every image must have a "
-            f"text. Received: {len(images)} images, {len(texts)} texts, and "
-            f"`image_of_text` of shape {image_of_text.shape}. Pass "
-            "`image_of_text` where images have several texts."
-        )
+    check_rows(images, texts, image_of_text)
     of_images = np.full(len(images), len(texts))
-    of_texts = ranks(texts, images, image_of_text)
+    of_texts = ranks(texts, images, image_of_text, np.arange(len(images)))
     for row, own_text_ranks in own_ranks(images, texts, image_of_text):
         np.minimum.at(of_images, row, own_text_ranks)
     return {
@@ -79,24 +73,52 @@ def retrieval(
     }
 
 
-def ranks(queries, candidates, own):
-    """How many other candidates are at least as similar as the own one."""
+def check_rows(images, texts, image_of_text):
+    """Raise unless each image has a text, and each text an image."""
+    if len(image_of_text) != len(texts) or set(image_of_text.tolist()) != set(
+        range(len(images))
+    ):
+        raise ValueError(
+            "Every text must belong to an image, and every image must have a "
+            f"text. Received: {len(images)} images, {len(texts)} texts, and "
+            f"`image_of_text` of shape {image_of_text.shape}. Pass "
+            "`image_of_text` where images have several texts."
+        )
+    if not len(images):
+        raise ValueError(
+            "Recall is a mean over a test set, of which at least one image "
+            "and its text are expected. Received: `image_embedding` of shape "
+            f"{images.shape} and `text_embedding` of shape {texts.shape}."
+        )
+
+
+def ranks(queries, candidates, own, image_of):
+    """How many candidates are at least as similar as the own one.
+
+    Args:
+        queries: array `(n, d)`.
+        candidates: array `(m, d)`.
+        own: int array `(n,)`, the row of each query's own candidate.
+        image_of: int array `(m,)`, the image of each candidate. Those of the
+            own one's image do not count.
+    """
     found = []
     for start in range(0, len(queries), ROWS_AT_A_TIME):
         rows = slice(start, start + ROWS_AT_A_TIME)
         similarity = queries[rows] @ candidates.T
         own_similarity = np.take_along_axis(similarity, own[rows, None], 1)
-        found.append(np.sum(~(similarity < own_similarity), axis=1) - 1)
+        is_other = image_of != image_of[own[rows], None]
+        is_ahead = ~(similarity < own_similarity) & is_other
+        found.append(np.sum(is_ahead, axis=1))
     return np.concatenate(found)
 
 
 def own_ranks(images, texts, image_of_text):
     """Image rows, and the ranks of one of their texts after the other.
 
-    Texts of the same image do not stand in each other's way at rank `k`,
-    since the best of them counts.
+    The best of an image's texts counts, and none of them is in its way.
     """
     for start in range(0, len(texts), ROWS_AT_A_TIME):
         own = np.arange(start, min(start + ROWS_AT_A_TIME, len(texts)))
         rows = image_of_text[own]
-        yield rows, ranks(images[rows], texts, own)
+        yield rows, ranks(images[rows], texts, own, image_of_text)

@@ -138,7 +138,7 @@ def other_sections(log, tables, records, columns):
         sections.kept_section(tables),
         sections.matrix_section(snapshots),
     ]
-    offered = [shown_text(of, 40) for of in field_names(records[0])]
+    offered = [shown_text(of, 40) for of in field_names(records)]
     after = [sections.groups_section(tables, list(columns), offered)]
     path = steps_file(log)
     if path is not None and not is_of_run(path, log):

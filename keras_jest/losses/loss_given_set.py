@@ -83,14 +83,8 @@ def given(
     """
     if hasattr(loss, "given"):
         return loss.given(y_pred, y_true)
-    # As Keras does in training: no loss is computed in bfloat16.
-    y_pred = keras.tree.map_structure(
-        lambda array: ops.cast(ops.convert_to_tensor(array), "float32"), y_pred
-    )
-    y_true = keras.tree.map_structure(
-        ops.convert_to_tensor, () if y_true is None else y_true
-    )
-    values = loss.call(y_true, y_pred)
+    y_true = () if y_true is None else y_true
+    values = loss.call(in_float32(y_true), in_float32(y_pred))
     if len(values.shape) == 0:
         raise ValueError(
             "Selection needs a loss with one value per example. "
@@ -99,3 +93,14 @@ def given(
         )
     axes = tuple(range(1, len(values.shape)))
     return LossGivenSet(ops.mean(values, axis=axes) if axes else values)
+
+
+def in_float32(tree):
+    """A tree of arrays, as Keras casts it for a loss in training.
+
+    A loss whose own dtype is shorter gets float32, too: bfloat16 would round
+    the numbers of classes above 256.
+    """
+    return keras.tree.map_structure(
+        lambda array: ops.cast(ops.convert_to_tensor(array), "float32"), tree
+    )

@@ -100,8 +100,9 @@ class OptimizerPerModel(keras.optimizers.Optimizer):
         optimizers: dict of Keras optimizers by their names in `compile`.
             Callbacks see the settings, the learning rate and the iterations
             of the first; to set that rate multiplies all rates by the same
-            number. `keras.callbacks.SwapEMAWeights` swaps the weights of
-            all, where all have `use_ema=True`.
+            number, also where it was 0 meanwhile.
+            `keras.callbacks.SwapEMAWeights` swaps the weights of all, where
+            all have `use_ema=True`.
         variables_of_each: function without arguments that returns, for each
             optimizer, the list of variables it trains.
     """
@@ -111,6 +112,12 @@ class OptimizerPerModel(keras.optimizers.Optimizer):
         self.names = list(optimizers)
         self.each = list(optimizers.values())
         self.variables_of_each = variables_of_each
+        self.rate_ratios = [1.0] * len(self.each)
+        # Rates that a schedule or a function makes cannot be set.
+        if all(
+            isinstance(of._learning_rate, keras.Variable) for of in self.each
+        ):
+            self._note_rate_ratios()
         for name in SETTINGS:
             setattr(self, name, getattr(self.each[0], name))
 
@@ -189,12 +196,17 @@ class OptimizerPerModel(keras.optimizers.Optimizer):
 
     @learning_rate.setter
     def learning_rate(self, learning_rate):
+        self._note_rate_ratios()
+        for optimizer, ratio in zip(self.each, self.rate_ratios, strict=True):
+            optimizer.learning_rate = ratio * learning_rate
+
+    def _note_rate_ratios(self):
+        """Keep what each rate is of the first, which 0 says nothing of."""
         rates = [
             float(ops.convert_to_numpy(of.learning_rate)) for of in self.each
         ]
-        for optimizer, rate in zip(self.each, rates, strict=True):
-            factor = rate / rates[0] if rates[0] else 1.0
-            optimizer.learning_rate = factor * learning_rate
+        if rates[0]:
+            self.rate_ratios = [rate / rates[0] for rate in rates]
 
     @property
     def iterations(self):

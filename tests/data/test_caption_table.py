@@ -1,5 +1,6 @@
 """What is wrong with a table is counted, named, and told in words."""
 
+import gzip
 import warnings
 
 import pyarrow
@@ -41,6 +42,7 @@ def texts(records):
         "\ufefffilepath,title\r\na/0.png,one\r\nb/0.png,two\r\n",
         "filepath\ttitle\na/0.png\tone\nb/0.png\ttwo\n",
         "title;image\none;a/0.png\n\ntwo;./b/0.png",
+        "filepath,title\ra/0.png,one\rb/0.png,two\r",  # As old Macs wrote.
         '"a, b",title,filepath\nx,one,a/0.png\n"y\nz",two,b//0.png\n',
         "image|text\na/0.png|one\nb/0.png|two\n".encode("utf-16"),
     ],
@@ -94,6 +96,40 @@ def test_each_fault_is_skipped_and_counted(kind, tmp_path):
     assert again.bad == records.bad
     with pytest.raises(ValueError, match=f"max_bad_share=0.3.*{kind}"):
         read(path, max_bad_share=0.3)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n"])
+def test_a_bad_row_may_be_the_last(end, tmp_path):
+    """Behind a value of several lines, whose quote is closed."""
+    data = f'image,text\n\na/0.png,x\n\na/1.png,"y\nz"\nb/0.png,x,x{end}'
+    records = read(write_csv(tmp_path, data))
+    assert texts(records) == ["x", "y\nz"]
+    assert records.bad == [("bad_row", "pairs.csv", "row 4")]
+    data = f'image,text\nb/0.png,x,x\na/0.png,"y\nb/1.png,x{end}'
+    if end:  # Else the open quote ends where the file does.
+        data = data.replace("x,x", '"x\nx",x')
+    with pytest.raises(ValueError, match="quote is open"):
+        read(write_csv(tmp_path, data))
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_bad_row_that_is_no_utf8_is_one_bad_row(mark, tmp_path, capfd):
+    rows = ["text,image,caf\u00e9", "\u2603,a/0.png,\u00e9", "\u00ff,b/0.png,"]
+    rows = [row.encode() for row in rows]
+    rows.insert(2, b"caf\xe9, nice,a/1.png,")
+    records = read(write_csv(tmp_path, mark + b"\n".join(rows)))
+    assert texts(records) == ["\u2603", "\u00ff"]
+    assert records[0]["json"] == {"caf\u00e9": "\u00e9"}
+    assert records.bad == [("bad_row", "pairs.csv", "row 3")]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_no_row_is_lost_in_a_file_that_is_no_utf8(tmp_path):
+    data = "image,text\na/0.png,caf\u00e9\na/1.png,x, \u00e9\nb/0.png,x\n"
+    records = read(write_csv(tmp_path, data.encode("latin-1")))
+    assert texts(records) == ["x"]
+    assert records.bad_counts == {"caption_not_utf8": 1, "bad_row": 1}
 
 
 @pytest.mark.parametrize("with_pixels", [True, False])
@@ -182,6 +218,24 @@ def test_several_files_are_one_table(tmp_path):
         read(tmp_path / "*.parquet")
 
 
+def test_categories_differ_between_files(tmp_path, monkeypatch):
+    """As pandas writes them, each file and row group with its own."""
+    monkeypatch.setattr(table_files, "BATCH_ROWS", 1)
+    write_pairs(tmp_path)
+    for row, captions in enumerate([["x", "y"], ["z", "x"]]):
+        columns = {
+            "image": [f"a/{row}.png", f"b/{row}.png"],
+            "text": pyarrow.array(captions).dictionary_encode(),
+            "n": pyarrow.array([row, None]).dictionary_encode(),
+        }
+        path = tmp_path / f"{row}.parquet"
+        parquet.write_table(pyarrow.table(columns), path, row_group_size=1)
+    for index_path in (None, tmp_path / "i.npz", tmp_path / "i.npz"):
+        records = read(tmp_path / "*.parquet", index_path=index_path)
+        assert texts(records) == ["x", "y", "z", "x"]
+        assert records.column("n") == [0, None, 1, None]
+
+
 def test_a_large_parquet_file_needs_an_index(tmp_path, monkeypatch):
     monkeypatch.setattr(table_files, "MOST_IN_MEMORY", 100)
     table = pyarrow.table({"image": [picture()] * 2, "text": ["a", "b"]})
@@ -209,6 +263,22 @@ def test_a_large_parquet_file_needs_an_index(tmp_path, monkeypatch):
 def test_tables_that_are_none(data, arguments, match, tmp_path):
     with pytest.raises(ValueError, match=match):
         read(write_csv(tmp_path, data), **arguments)
+
+
+def test_files_that_are_no_csv(tmp_path):
+    """The message is of the file, and says what to do."""
+    match = "Expected a whole CSV.*to_csv.*"
+    path = write_csv(tmp_path, f'{{"text": "{"x" * 200_000}"}}', "x.json")
+    with pytest.raises(ValueError, match=match + "x.json.*field larger"):
+        read(path)
+    rows = "".join(f"a/{row}.png,{row**9}\n" for row in range(999))
+    whole = gzip.compress(f"image,text\n{rows}".encode())
+    path = write_csv(tmp_path, whole[:-100], "x.csv.gz")
+    with pytest.raises(ValueError, match=match + "x.csv.gz.*Truncated"):
+        read(path)
+    path = write_csv(tmp_path, "image,text\na,x".encode("utf-16") + b"\0")
+    with pytest.raises(ValueError, match=match + "utf-16"):
+        read(path)
 
 
 def test_files_that_are_none(tmp_path):

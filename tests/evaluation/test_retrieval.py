@@ -72,3 +72,43 @@ def test_images_without_a_text_are_an_error():
     pairs = {"image_embedding": embedding, "text_embedding": embedding[:2]}
     with pytest.raises(ValueError, match="3 images, 2 texts"):
         retrieval(pairs)
+
+
+def slow_recall(images, texts, image_of_text, k):
+    """Is one own text at least among the k best, others' first at a tie?"""
+    found = []
+    for row, image in enumerate(images):
+        scored = [
+            (-float(image @ text), owner == row)
+            for text, owner in zip(texts, image_of_text, strict=True)
+        ]
+        found.append(any(is_own for _, is_own in sorted(scored)[:k]))
+    return np.mean(found)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ties_with_texts_of_other_images_alone_count(seed):
+    generator = np.random.default_rng(seed)
+    image_of_text = generator.permutation(np.repeat(np.arange(6), 3))
+    # Small whole numbers, so that many similarities are equal.
+    images = generator.integers(-1, 2, (6, 2)).astype("float32")
+    texts = generator.integers(-1, 2, (18, 2)).astype("float32")
+    pairs = {"image_embedding": images, "text_embedding": texts}
+    recalls = retrieval(pairs, (1, 2, 5, 9), image_of_text)
+    for k in (1, 2, 5, 9):
+        expected = slow_recall(images, texts, image_of_text, k)
+        assert recalls[f"image_to_text_recall@{k}"] == pytest.approx(expected)
+
+
+def test_equal_captions_of_an_image_are_not_in_each_other_s_way():
+    eye = np.eye(2, dtype="float32")
+    pairs = {"image_embedding": eye, "text_embedding": eye[[0, 0, 1]]}
+    recalls = retrieval(pairs, ks=(1,), image_of_text=[0, 0, 1])
+    assert set(recalls.values()) == {1.0}
+
+
+def test_no_rows_are_an_error():
+    none = np.zeros((0, 4), "float32")
+    pairs = {"image_embedding": none, "text_embedding": none}
+    with pytest.raises(ValueError, match=r"at least one image.*\(0, 4\)"):
+        retrieval(pairs)

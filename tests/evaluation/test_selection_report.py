@@ -16,6 +16,7 @@ from made_run import MadeRun
 from made_run import make_records
 from PIL import Image
 
+from keras_jest.data import CaptionedFolder
 from keras_jest.data import TarShards
 from keras_jest.evaluation import report_galleries
 from keras_jest.evaluation import selection_report
@@ -154,6 +155,18 @@ def test_a_picture_that_is_gone_has_a_place(records, tmp_path):
     lost = [{**of, "text": "caption", "image": b"none"} for of in known]
     selection_report(log, lost, page)
     assert page.read_text("utf-8").count(report_galleries.UNREADABLE) > 10
+
+
+def test_the_first_picture_may_be_gone(records, tmp_path):
+    for record in records:
+        (tmp_path / f"{record['key']}.png").write_bytes(record["image"])
+        (tmp_path / f"{record['key']}.txt").write_text("a caption")
+    folder = CaptionedFolder(tmp_path, verbose=0)
+    known = [{"key": of["key"]} for of in records]
+    log = MadeRun(known).write(tmp_path / "log")
+    (tmp_path / "000.png").unlink()
+    selection_report(log, folder, tmp_path / "page.html")
+    assert "Sources and classes" in (tmp_path / "page.html").read_text()
 
 
 def test_a_page_that_is_too_large_has_fewer_pictures(

@@ -148,9 +148,10 @@ def test_what_a_log_does_not_tell_is_null(records, tmp_path):
     assert tables["groups"]["expected"].to_pylist() == [36 * 8 / 40] * 5
 
 
-def test_steps_of_another_run_are_not_used(records, tmp_path):
+@pytest.mark.parametrize("keep_seen", [True, False])
+def test_steps_of_another_run_are_not_used(records, tmp_path, keep_seen):
     """A run that keeps none leaves the older ones where they are."""
-    MadeRun(records, seed=1).write(tmp_path / "log")
+    MadeRun(records, seed=1).write(tmp_path / "log", keep_seen)
     log = MadeRun(records).write(tmp_path / "log", False, False)
     assert (tmp_path / "log.steps").exists()
     tables = selection_tables(log, records)

@@ -70,6 +70,61 @@ def test_a_loss_with_several_values_per_example_is_their_mean():
     )
 
 
+class OneHotLoss(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return ops.sum(-y_true * ops.log_softmax(y_pred), -1)
+
+
+class OffLoss(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return ops.sum((1 - y_true) * y_pred, -1)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "bool"])
+@pytest.mark.parametrize("loss", [OneHotLoss, OffLoss])
+def test_targets_of_any_dtype_are_cast_as_in_training(loss, dtype):
+    logits = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+    targets = np.eye(4)[[0, 1, 2, 3, 0, 1]].astype(dtype)
+    expected = loss(reduction="none", dtype="float32")(targets, logits)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(
+            given(loss(dtype="bfloat16"), logits, targets).values
+        ),
+        ops.convert_to_numpy(expected),
+        rtol=1e-6,
+    )
+
+
+class TwoTargetsLoss(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return ops.sum((1 - y_true["off"]) * y_pred, -1) - y_true["less"]
+
+
+def test_a_tree_of_targets_is_cast():
+    off = np.array([[True, False, False], [False, True, True]])
+    targets = {"off": off, "less": np.array([3, 200], "uint8")}
+    output = np.array([[1, 2, 4], [8, 16, 32]], "float32")
+    values = given(TwoTargetsLoss(), output, targets).values
+    np.testing.assert_array_equal(ops.convert_to_numpy(values), [3, -192])
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16", "float16"])
+def test_class_numbers_are_not_rounded(dtype):
+    logits = np.random.default_rng(0).normal(size=(4, 5000)).astype("float32")
+    labels = np.array([257, 1001, 4097, 4999])
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, dtype=dtype
+    )
+    exact = logits.astype("float64")
+    expected = np.log(np.sum(np.exp(exact), axis=1))
+    expected = expected - exact[np.arange(4), labels]
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(given(loss, logits, labels).values),
+        expected,
+        rtol=1e-5,
+    )
+
+
 def test_a_scalar_loss_cannot_rank():
     with pytest.raises(ValueError, match="one value per example"):
         given(MeanLoss(), PROBABILITIES, PROBABILITIES)

@@ -123,3 +123,42 @@ def test_weights_of_an_optimizer_are_those_of_all():
     models[1].optimizer.set_weights(values)
     for one, other in zip(values, models[1].optimizer.variables, strict=True):
         np.testing.assert_array_equal(one, to_numpy(other))
+
+
+def set_rates(model, *rates):
+    for rate in rates:
+        model.optimizer.learning_rate = rate
+    return [float(to_numpy(of.learning_rate)) for of in model.optimizer.each]
+
+
+def make_two_rates():
+    adam = keras.optimizers.Adam
+    return make_model(adam(1e-3), online_optimizer=adam(1e-2))
+
+
+def test_ratios_of_learning_rates_outlast_a_rate_of_0():
+    model = make_two_rates()
+    assert set_rates(model, 0.0) == [0.0, 0.0]
+    np.testing.assert_allclose(set_rates(model, 1e-3), [1e-3, 1e-2], rtol=1e-5)
+    rates = set_rates(model, 0.0, 0.0, 2e-3)
+    np.testing.assert_allclose(rates, [2e-3, 2e-2], rtol=1e-5)
+
+
+def test_one_learning_rate_may_be_changed_alone():
+    model = make_two_rates()
+    model.optimizer.each[1].learning_rate = 5e-3
+    rates = set_rates(model, 0.0, 1e-3)
+    np.testing.assert_allclose(rates, [1e-3, 5e-3], rtol=1e-5)
+
+
+def test_schedules_are_not_asked_before_the_first_step():
+    class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            raise AssertionError
+
+        def get_config(self):
+            return {}
+
+    online = keras.optimizers.Adam(Schedule())
+    model = make_model(keras.optimizers.Adam(1e-3), online_optimizer=online)
+    assert model.optimizer.each[1] is online
