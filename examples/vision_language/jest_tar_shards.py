@@ -2,7 +2,7 @@
 Title: JEST on tar shards
 Author: The keras_jest authors
 Date created: 2026/11/21
-Last modified: 2026/11/28
+Last modified: 2026/11/29
 Description: Train an image-text model on tar shards with joint selection.
 Accelerator: GPU
 """
@@ -21,6 +21,9 @@ python jest_tar_shards.py SHARDS --reference-shards GOOD --test-shards TEST \\
     --selection joint --filter-ratio 0.8 --steps 1000 --output results/joint
 ```
 
+Without folders it writes shards of the drawings in the package, which takes
+seconds, and trains on those, as below.
+
 All that a run makes is in its output folder: the learner, the reference, the
 tokenizer, a log of every pick, the settings, the metrics and a plot. Stopped at
 any step, by a kill or by the scheduler of a cluster, it goes on exactly with
@@ -34,11 +37,13 @@ any step, by a kill or by the scheduler of a cluster, it goes on exactly with
 """
 
 import argparse
+import io
 import json
 import math
 import os
 import pathlib
 import shutil
+import tarfile
 import time
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -46,6 +51,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import keras
 import matplotlib
 from keras import layers
+from PIL import Image
 
 matplotlib.use("Agg")
 
@@ -59,17 +65,16 @@ from keras_jest.data import TarShards
 from keras_jest.data import Tokenizer
 from keras_jest.data import load_arrays
 from keras_jest.data import super_batches
+from keras_jest.datasets import pictograms
 from keras_jest.evaluation import retrieval
 from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.models import DualEncoder
 from keras_jest.models import SigLIP
 
 parser = argparse.ArgumentParser()
-parser.add_argument("shards", help="folder with the noisy pool")
+parser.add_argument("shards", nargs="?", help="folder with the noisy pool")
 parser.add_argument("--reference-shards", help="curated folder")
-parser.add_argument(
-    "--test-shards", required=True, help="folder to evaluate on"
-)
+parser.add_argument("--test-shards", help="folder to evaluate on")
 parser.add_argument(
     "--selection",
     default="joint",
@@ -83,8 +88,8 @@ parser.add_argument(
 )
 parser.add_argument("--filter-ratio", type=float, default=0.8)
 parser.add_argument("--sub-batch-size", type=int, default=128)
-parser.add_argument("--steps", type=int, default=1000)
-parser.add_argument("--reference-steps", type=int, default=1000)
+parser.add_argument("--steps", type=int, default=200)
+parser.add_argument("--reference-steps", type=int, default=300)
 parser.add_argument("--learning-rate", type=float, default=2e-3)
 parser.add_argument(
     "--variant", help="a SigLIP, such as S/16, instead of the small towers"
@@ -110,7 +115,9 @@ same run. A folder that holds a run is never overwritten.
 """
 
 needs_reference = args.selection in ("joint", "independent")
-if needs_reference and not args.reference_shards:
+if args.shards and not args.test_shards:
+    parser.error("a folder of shards needs --test-shards")
+if args.shards and needs_reference and not args.reference_shards:
     parser.error(f"--selection {args.selection} needs --reference-shards")
 output = pathlib.Path(args.output)
 
@@ -139,6 +146,55 @@ else:
     write_json(output / "settings.json", settings)
 
 """
+## Shards to try it with
+
+A picture and its caption stand side by side, under one name. The pool has 30 %
+clean pairs; the rest have captions that are wrong, vague or broken, or
+pictures that are. The reference sees drawings of another maker, and the test
+is a third one's.
+"""
+
+
+def write_shards(folder, pairs, size=1000):
+    """Write whole shards: a folder that a kill has left is written again."""
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for start in range(0, len(pairs["images"]), size):
+        path = part / f"{start // size:05d}.tar"
+        with tarfile.open(path, "w") as archive:
+            for row in range(start, min(start + size, len(pairs["images"]))):
+                picture = io.BytesIO()
+                Image.fromarray(pairs["images"][row]).save(picture, "PNG")
+                caption = str(pairs["captions"][row]).encode()
+                for ending, content in (
+                    ("png", picture.getvalue()),
+                    ("txt", caption),
+                ):
+                    member = tarfile.TarInfo(f"{row:06d}.{ending}")
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+    part.replace(folder)
+
+
+folders = {
+    "pool": args.shards,
+    "reference": args.reference_shards,
+    "test": args.test_shards,
+}
+if not args.shards:
+    folders = {name: output / "shards" / name for name in folders}
+    if not all(folder.exists() for folder in folders.values()):
+        drawings, curated, drawn_by_others = pictograms.load_data(
+            image_size=args.image_size
+        )
+        noisy = pictograms.web_pool(drawings, clean_share=0.3, num_pairs=20_000)
+        splits = {"pool": noisy, "reference": curated, "test": drawn_by_others}
+        for name, pairs in splits.items():
+            if not folders[name].exists():
+                write_shards(folders[name], pairs)
+
+"""
 ## Open the shards
 
 Opening reads and checks every sample once and keeps an index of them. Faulty
@@ -146,14 +202,14 @@ ones are counted by kind and left out; more than 5 % of them are an error.
 """
 
 
-def open_shards(folder, name):
-    shards = TarShards(folder, index_path=output / f"{name}.npz")
+def open_shards(name):
+    shards = TarShards(folders[name], index_path=output / f"{name}.npz")
     print(f"{name}: {len(shards)} pairs, left out: {shards.bad_counts}")
     return shards
 
 
-pool = open_shards(args.shards, "pool")
-test = open_shards(args.test_shards, "test")
+pool = open_shards("pool")
+test = open_shards("test")
 tokenizer_path = output / "tokenizer.json"
 if not tokenizer_path.exists():
     if args.tokenizer:
@@ -294,7 +350,7 @@ if args.selection == "uniform":
 start = time.time()
 if needs_reference:
     policy = policies[args.selection](**sizes, score=args.score)
-    good = open_shards(args.reference_shards, "reference")
+    good = open_shards("reference")
     reference, _ = train(
         "reference", make_model(args.seed + 1), good, args.reference_steps
     )

@@ -2,9 +2,8 @@
 
     KERAS_BACKEND=jax python scripts/docs/keep_outputs.py [SCRIPT ...]
 
-With names those are run, whether their code has changed or not. What
-`docs/outputs/not_kept.txt` names is left out. Each runs in a process and a
-folder of its own, with its own defaults.
+With names those are run, whether their code has changed or not. Each runs in
+a process and a folder of its own, with its own defaults.
 """
 
 import argparse
@@ -19,7 +18,6 @@ from kept import ROOT
 from kept import all_scripts
 from kept import is_current
 from kept import keep
-from kept import not_kept
 from run_cells import run_cells
 
 PACKAGES = ("keras", "jax", "tensorflow", "torch")
@@ -52,7 +50,6 @@ def main():
     paths = parser.parse_args().scripts
     if not paths:
         paths = [of for of in all_scripts() if not is_current(of)]
-        paths = [of for of in paths if of not in not_kept()]
     for path in paths:
         print(f"Running {path}", flush=True)
         process = multiprocessing.get_context("spawn").Process(

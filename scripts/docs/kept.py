@@ -10,7 +10,6 @@ from PIL import Image
 
 ROOT = pathlib.Path(__file__).parents[2]
 OUTPUTS = ROOT / "docs" / "outputs"
-NOT_KEPT = OUTPUTS / "not_kept.txt"
 MOST_BYTES = 150_000  # Of a picture.
 
 
@@ -26,14 +25,6 @@ def all_scripts():
     """The guides and examples, by their paths in the repository."""
     files = [*ROOT.glob("guides/*.py"), *ROOT.glob("examples/*/*.py")]
     return sorted(file.relative_to(ROOT).as_posix() for file in files)
-
-
-def not_kept():
-    """Why a script has no outputs, by path."""
-    lines = NOT_KEPT.read_text("utf-8").splitlines()
-    lines = [line for line in lines if line.strip() and line[0] != "#"]
-    reasons = (line.partition(": ") for line in lines)
-    return {path: reason.strip() for path, _, reason in reasons}
 
 
 def folder_of(path):

@@ -6,7 +6,6 @@ from kept import all_scripts
 from kept import folder_of
 from kept import is_current
 from kept import kept_of
-from kept import not_kept
 
 
 def page_of(path):
@@ -53,10 +52,10 @@ def _about(script, path, kept, name):
     if kept:
         made = kept["made_with"].items()
         versions = " and ".join(f"{of} {version}" for of, version in made)
-        lines.append(f"What it shows was kept from a run with {versions}.")
+        lines.append(f"What it shows was kept from a run with {versions},")
+        lines.append("on two cores that were shared: its seconds say little.")
     else:
-        reason = not_kept().get(path, "its code has changed since")
-        lines.append(f"What it shows is not kept here: {reason}.")
+        lines.append("Its code has changed since what it shows was kept.")
     return "\n".join(lines)
 
 

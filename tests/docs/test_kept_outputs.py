@@ -25,9 +25,6 @@ def write(folder, body):
 
 @pytest.mark.parametrize("path", kept.all_scripts())
 def test_what_is_kept_was_shown_by_this_code(path):
-    if path in kept.not_kept():
-        assert kept.kept_of(path) is None
-        return
     assert kept.is_current(path), f"{path} has changed: {RUN_ANEW}"
     record = kept.kept_of(path)
     script = cells.read_script(kept.ROOT / path)
@@ -44,9 +41,7 @@ def test_nothing_is_kept_of_what_is_not_there():
     folders = {folder.name for folder in kept.OUTPUTS.iterdir()}
     scripts = {kept.folder_of(path).name for path in kept.all_scripts()}
     assert len(scripts) == len(kept.all_scripts())
-    assert folders - {"not_kept.txt"} <= scripts
-    assert set(kept.not_kept()) <= set(kept.all_scripts())
-    assert all(kept.not_kept().values())
+    assert folders == scripts
 
 
 @pytest.mark.parametrize("path", kept.all_scripts())

@@ -175,6 +175,21 @@ def test_jest_tar_shards_stopped_by_a_scheduler(tmp_path):
     assert not any("backup" in name for name in names)
 
 
+def test_jest_tar_shards_of_the_drawings(tmp_path):
+    script = "examples/vision_language/jest_tar_shards.py"
+    output = run(
+        script,
+        *"--sub-batch-size 16 --steps 2 --reference-steps 2".split(),
+        *"--image-size 16 --output run".split(),
+        folder=tmp_path,
+    )
+    assert "pool: 20000 pairs, left out: {}" in output
+    with Image.open(tmp_path / "run" / "learning_curve.png") as image:
+        assert min(image.size) > 300
+    with pytest.raises(AssertionError, match="needs --test-shards"):
+        run(script, tmp_path / "run" / "shards" / "pool", folder=tmp_path)
+
+
 def test_jest_tar_shards_without_selection(tmp_path):
     train, _, test = pictograms.load_data(image_size=16)
     write_shards(tmp_path / "pool", train, 40)
