@@ -9,7 +9,11 @@ from keras_jest.api_export import keras_jest_export
 from keras_jest.callbacks.every_few_steps import EveryFewSteps
 from keras_jest.callbacks.logs_evaluations import LogsEvaluations
 from keras_jest.callbacks.logs_evaluations import check_every
+from keras_jest.evaluation.retrieval import check_ks
+from keras_jest.evaluation.retrieval import check_rows
 from keras_jest.evaluation.retrieval import retrieval
+from keras_jest.models.data_loaders import check_no_texts
+from keras_jest.models.equal_rows import check_equal_rows
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.types import Logs
 
@@ -34,9 +38,10 @@ class RetrievalEvaluation(LogsEvaluations, EveryFewSteps):
     or `ModelCheckpoint(path, "mean_recall@10", mode="max",
     save_best_only=True)`. In the `fit` of a `keras_jest.JESTModel` and of its
     like it may stand anywhere in the list of callbacks, `mode` may be left
-    out, and a name that nobody logs is told before the first step. Keras' own
-    `fit`, of any other model, runs callbacks as they stand: there, put what
-    monitors behind this one.
+    out, and a name that surely nobody logs, such as `val_mean_recall@10`, is
+    told before the first step. What shows or writes whole logs, such as
+    `CSVLogger` and `TensorBoard`, stands behind this one, and in Keras' own
+    `fit`, of any other model, what monitors, too.
 
     Args:
         arrays: dict of arrays, the inputs of the model for the test set.
@@ -54,8 +59,9 @@ class RetrievalEvaluation(LogsEvaluations, EveryFewSteps):
     `step`, the number of training steps so far.
 
     Raises:
-        ValueError: if `every` is below 1; when `fit` begins, if the arrays
-            lack an input of the model, or images have several texts and the
+        ValueError: if `every` or a rank is below 1; when `fit` begins, if
+            the arrays lack an input of the model or are of numbers of rows
+            that cannot belong together, or images have several texts and the
             model does not embed them apart, as a `DualEncoder` does.
 
     Example:
@@ -78,6 +84,7 @@ class RetrievalEvaluation(LogsEvaluations, EveryFewSteps):
         image_of_text: Sequence[int] | np.ndarray | None = None,
     ) -> None:
         check_every(every)
+        check_ks(ks)
         super().__init__(every)
         self.arrays = arrays
         self.ks = ks
@@ -89,15 +96,19 @@ class RetrievalEvaluation(LogsEvaluations, EveryFewSteps):
 
     def on_train_begin(self, logs: Logs = None) -> None:
         model = self.evaluated
-        model_inputs(model, self.arrays, "evaluated model")
-        if self.image_of_text is not None and not hasattr(
-            model, "encode_images"
-        ):
+        inputs = model_inputs(model, self.arrays, "evaluated model")
+        check_no_texts(inputs)
+        if self.image_of_text is None:
+            check_equal_rows(inputs)
+            return
+        if not hasattr(model, "encode_images"):
             raise ValueError(
                 "Images with several texts are embedded apart. Wrap two "
                 "towers in a `keras_jest.models.DualEncoder`. Received: "
                 f"{model}, `image_of_text` of {len(self.image_of_text)} texts"
             )
+        images, texts = (inputs[key] for key in model.input_keys)
+        check_rows(images, texts, np.asarray(self.image_of_text))
 
     def evaluate(self) -> dict[str, float]:
         """Return the recalls that the model has now, and their means."""

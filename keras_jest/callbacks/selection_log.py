@@ -27,9 +27,10 @@ class SelectionLog(keras.callbacks.Callback):
 
     One line per picked row, in the order in which it was picked: `step`,
     `row` in its super-batch, `score` (by how much the loss of the learner, or
-    of the online model, exceeds the reference's, on the row by itself),
-    `seen_score`, its mean over the super-batch, and, where the batches have
-    `"key"`, the record's `key` as `keras_jest.data.key_to_hex` writes it.
+    of the online model, exceeds the reference's, on the row by itself; a loss
+    that the policy does not read counts 0, and steps that score nothing have
+    NaN), `seen_score`, its mean over the super-batch, and, where the batches
+    have `"key"`, the record's `key` as `keras_jest.data.key_to_hex` writes it.
     `keras_jest.data.recorded_settings` reads the settings of the run from it.
 
     While `fit` runs, its log is in `path.unfinished`, an Arrow stream, which

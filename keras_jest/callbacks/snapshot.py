@@ -24,9 +24,10 @@ def take_snapshot(model, values, inputs, rows):
 
     Returns:
         Dict of arrays: `rows`, which `m` rows they are; `scores` `(m,)`, by
-        how much the learner's loss exceeds the reference's; and `learner` and
-        `reference`, the logits of all pairs of them, `(m, m)`, pictures down
-        and captions across.
+        how much the learner's loss exceeds the reference's, or, of a policy
+        that reads one of them alone, what the log says, too; and `learner`
+        and `reference`, the logits of all pairs of them, `(m, m)`, pictures
+        down and captions across.
 
     Raises:
         ValueError: if one of the two does not return pairs.
@@ -36,10 +37,14 @@ def take_snapshot(model, values, inputs, rows):
         places = np.linspace(0, len(rows) - 1, MOST_ROWS)
         rows = rows[places.astype("int64")]
     inputs = keras.tree.map_structure(lambda of: taken(of, rows), inputs)
+    needs = model.selection.needs or SCORERS
     with keras.StatelessScope(values):
         pairs = {name: pairs_of(model, name, inputs) for name in SCORERS}
         logits = {name: logits_of(of) for name, of in pairs.items()}
-        learner, reference = (losses_of(model, pairs[of]) for of in SCORERS)
+        learner, reference = (
+            losses_of(model, pairs[of]) if of in needs else 0.0
+            for of in SCORERS
+        )
     return {"rows": rows, "scores": learner - reference, **logits}
 
 

@@ -4,10 +4,13 @@ import collections.abc
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 from keras_jest.api_export import keras_jest_export
 from keras_jest.callbacks.every_few_steps import EveryFewSteps
 from keras_jest.callbacks.logs_evaluations import LogsEvaluations
 from keras_jest.callbacks.logs_evaluations import check_every
+from keras_jest.evaluation.class_ranks import check_labels
 from keras_jest.evaluation.prompts import checked_names
 from keras_jest.evaluation.prompts import checked_templates
 from keras_jest.evaluation.zero_shot_classifier import ZeroShotClassifier
@@ -30,9 +33,10 @@ class ZeroShotEvaluation(LogsEvaluations, EveryFewSteps):
     More is better. What monitors one of them says so by `mode="max"`, and has
     no `val_` before the name: `EarlyStopping("acc1", mode="max")`. In the
     `fit` of a `keras_jest.JESTModel` and of its like it may stand anywhere in
-    the list of callbacks, `mode` may be left out, and a name that nobody logs
-    is told before the first step. Keras' own `fit`, of any other model, runs
-    callbacks as they stand: there, put what monitors behind this one.
+    the list of callbacks, `mode` may be left out, and a name that surely nobody
+    logs, such as `val_acc1`, is told before the first step. What shows or
+    writes whole logs, such as `CSVLogger` and `TensorBoard`, stands behind
+    this one, and in Keras' own `fit`, of any other model, what monitors, too.
 
     Args:
         data: tuple `(images, labels)` of arrays, or a dataset of batches
@@ -53,7 +57,8 @@ class ZeroShotEvaluation(LogsEvaluations, EveryFewSteps):
     Raises:
         ValueError: names, templates or `every` make no sense, or the data can
             be read once only; when `fit` begins, if the model has no towers,
-            or the tokenizer gives no rows of one length.
+            the tokenizer gives no rows of one length, or labels of an array
+            are no numbers of classes.
 
     Example:
 
@@ -97,6 +102,9 @@ class ZeroShotEvaluation(LogsEvaluations, EveryFewSteps):
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self._classifier_of(self.evaluated)
+        if isinstance(self.data, tuple):
+            labels = keras.ops.convert_to_numpy(self.data[1])
+            check_labels(labels, len(self.class_names))
 
     def evaluate(self) -> dict[str, float]:
         """Return the accuracies that the model has now."""
@@ -124,3 +132,12 @@ def check_can_be_read_again(data):
             "`(images, labels)` of arrays, or a dataset. Received: an "
             f"iterator of type {type(data).__name__}, which is read once"
         )
+    if isinstance(data, list | tuple) and not is_pair(data):
+        raise ValueError(
+            "Expected a tuple `(images, labels)` of arrays, or a dataset of "
+            f"such batches. Received: a {type(data).__name__} of {len(data)}"
+        )
+
+
+def is_pair(data):
+    return isinstance(data, tuple) and len(data) == 2

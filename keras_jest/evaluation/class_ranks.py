@@ -51,32 +51,38 @@ class ClassRanks(keras.layers.Layer):
 
     def check(self, labels):
         """Raise if a batch has no label for each picture."""
-        if labels is None:
-            raise ValueError(
-                "Pictures need labels to be evaluated with. Pass arrays as "
-                "`evaluate(images, labels)`, or a dataset of tuples "
-                "`(images, labels)`. Received: images alone. "
-                "`predict(images)` needs none."
-            )
-        shape, dtype = tuple(labels.shape), str(labels.dtype)
-        if "int" not in dtype or shape[1:] not in ((), (1,)):
-            raise ValueError(
-                "Labels must be ints of shape (n,), the number of each "
-                "picture's class in `class_names`. Received: labels of dtype "
-                f"{dtype} and shape {shape}"
-            )
-        self.check_range(keras.ops.convert_to_numpy(labels))
+        check_labels(labels, self.num_classes)
 
-    def check_range(self, labels):
-        """Raise if labels are no numbers of classes."""
-        is_outside = (labels < 0) | (labels >= self.num_classes)
-        if np.any(is_outside):
-            raise ValueError(
-                f"Labels must be from 0 to {self.num_classes - 1}, the "
-                "numbers of `class_names`. Received: "
-                f"{int(np.sum(is_outside))} labels outside, such as "
-                f"{labels[is_outside].flat[0]}"
-            )
+
+def check_labels(labels, num_classes):
+    """Raise unless labels are ints, and numbers of classes."""
+    if labels is None:
+        raise ValueError(
+            "Pictures need labels to be evaluated with. Pass arrays as "
+            "`evaluate(images, labels)`, or a dataset of tuples "
+            "`(images, labels)`. Received: images alone. "
+            "`predict(images)` needs none."
+        )
+    shape, dtype = tuple(labels.shape), str(labels.dtype)
+    if "int" not in dtype or shape[1:] not in ((), (1,)):
+        raise ValueError(
+            "Labels must be ints of shape (n,), the number of each "
+            "picture's class in `class_names`. Received: labels of dtype "
+            f"{dtype} and shape {shape}"
+        )
+    check_range(keras.ops.convert_to_numpy(labels), num_classes)
+
+
+def check_range(labels, num_classes):
+    """Raise if labels are no numbers of classes."""
+    is_outside = (labels < 0) | (labels >= num_classes)
+    if np.any(is_outside):
+        raise ValueError(
+            f"Labels must be from 0 to {num_classes - 1}, the "
+            "numbers of `class_names`. Received: "
+            f"{int(np.sum(is_outside))} labels outside, such as "
+            f"{labels[is_outside].flat[0]}"
+        )
 
 
 def accuracies(labels, ranks, num_classes):

@@ -1,6 +1,7 @@
 """The file of a `ComputeLedger`, and what one run can say of another."""
 
 import json
+import math
 
 from keras_jest.data.whole_file import whole_file
 
@@ -46,7 +47,13 @@ def write_ledger(path, ledger):
 
 def points(ledger):
     """The ends of epochs at which the monitored quantity is known."""
-    return [of for of in ledger["epochs"] if of["monitored"] is not None]
+    # NaN, which is neither more nor less, would be the best for good.
+    values = [(of, of["monitored"]) for of in ledger["epochs"]]
+    return [of for of, value in values if is_known(value)]
+
+
+def is_known(value):
+    return value is not None and not math.isnan(value)
 
 
 def is_reached(value, goal, mode):

@@ -45,7 +45,9 @@ def averaged(x, y):
     """At most so many points: the means of neighbours. NaN is left out."""
     known = np.isfinite(y)
     x, y = x[known], y[known]
-    parts = np.array_split(np.arange(len(x)), min(len(x), MOST_POINTS) or 1)
+    if not len(x):
+        return x, y
+    parts = np.array_split(np.arange(len(x)), min(len(x), MOST_POINTS))
     return tuple(np.array([of[part].mean() for part in parts]) for of in (x, y))
 
 

@@ -18,6 +18,10 @@ NO_SEEN_SCORE = (
     "This log does not tell the scores of whole super-batches: it was "
     "written by an earlier version."
 )
+NO_SCORES = (
+    "This run scored nothing: its policy reads no losses, or its schedule "
+    "drew all steps uniformly."
+)
 NO_SEEN = (
     "This log does not tell which rows were seen and left out, only which "
     "were kept: SelectionLog(path, keep_seen=True) keeps the keys of all."
@@ -60,7 +64,8 @@ def learnability_section(tables):
     figure = figures.learnability_figure(steps["step"].to_numpy(), *curves)
     parts = [figure_part("Mean scores over the steps.", figure)]
     if steps["seen_score"].null_count == len(steps):
-        parts.append(part("missing", NO_SEEN_SCORE))
+        is_scored = steps["score"].null_count < len(steps)
+        parts.append(part("missing", NO_SEEN_SCORE if is_scored else NO_SCORES))
     return Section(
         "learnability",
         "Learnability",

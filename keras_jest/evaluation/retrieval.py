@@ -1,7 +1,9 @@
 """Zero-shot retrieval: find the text of an image and the image of a text."""
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 
@@ -39,7 +41,7 @@ def retrieval(
 
     Raises:
         ValueError: if images and texts cannot belong together, or there are
-            none.
+            none, or a rank is below 1.
 
     Example:
 
@@ -53,6 +55,7 @@ def retrieval(
     retrieval(pairs, ks=(1,))  # a third, both ways
     ```
     """
+    check_ks(ks)
     images = np.asarray(pairs["image_embedding"], "float32")
     texts = np.asarray(pairs["text_embedding"], "float32")
     if image_of_text is None:
@@ -71,6 +74,18 @@ def retrieval(
             ("text_to_image", of_texts),
         )
     }
+
+
+def check_ks(ks):
+    """Raise unless `ks` are ranks, of which the first is 1."""
+    are_ranks = isinstance(ks, Iterable) and all(
+        isinstance(k, Integral) and k >= 1 for k in ks
+    )
+    if not are_ranks:
+        raise ValueError(
+            "`ks` must be a sequence of ints of at least 1, such as (1, 5): "
+            f"the recall at each is reported. Received: ks={ks}"
+        )
 
 
 def check_rows(images, texts, image_of_text):

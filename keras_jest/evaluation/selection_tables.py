@@ -169,7 +169,7 @@ def told(shot):
         "score": float(np.mean(shot.scores)),
         "own": float(np.mean(own)),
         "others": float(np.mean(matrix.sum(axis=1) - own)),
-        "off_diagonal": float(1.0 - np.abs(own).sum() / (total or 1.0)),
+        "off_diagonal": float((total - np.abs(own).sum()) / (total or 1.0)),
         "matrix": matrix.ravel(),
     }
 

@@ -10,6 +10,7 @@ from keras_jest.api_export import keras_jest_export
 from keras_jest.data.checked_tokenizer import checked_tokenizer
 from keras_jest.evaluation.class_ranks import ClassRanks
 from keras_jest.evaluation.class_ranks import accuracies
+from keras_jest.evaluation.class_ranks import check_range
 from keras_jest.evaluation.prompts import checked_names
 from keras_jest.evaluation.prompts import checked_templates
 from keras_jest.evaluation.prompts import prompt
@@ -130,10 +131,9 @@ class ZeroShotClassifier:
             tower.head.check(labels)
             images = (images, labels)
         found = tower.predict(images, batch_size, verbose)
-        tower.head.check_range(found["labels"])
-        return accuracies(
-            found["labels"], found["ranks"], len(self.class_names)
-        )
+        num_classes = len(self.class_names)
+        check_range(found["labels"], num_classes)
+        return accuracies(found["labels"], found["ranks"], num_classes)
 
     def predict(
         self, images: Any, batch_size: int = 256, verbose: str | int = "auto"

@@ -40,7 +40,9 @@ class TupleCollate:
 
 
 def check_no_texts(batch):
-    """Raise if a dict of arrays holds texts, which are no tensors."""
+    """Raise if a dict or a tuple of arrays holds texts: no tensors."""
+    if isinstance(batch, list | tuple):
+        batch = dict(enumerate(batch))
     texts = [
         name
         for name, rows in (batch.items() if isinstance(batch, dict) else ())
@@ -48,9 +50,13 @@ def check_no_texts(batch):
         and np.asarray(rows[:1]).dtype.kind in "USO"
     ]
     if texts:
-        raise BatchError(
-            "Texts cannot travel through `fit`, numbers can: make token ids "
-            "of captions with a tokenizer, such as keras_jest.data.Tokenizer, "
-            "whose call returns them as an array, and leave other texts out. "
-            f"Received: texts in {texts}"
-        )
+        raise BatchError(explained_texts(f"texts in {texts}"))
+
+
+def explained_texts(received):
+    return (
+        "Texts cannot travel through `fit`, `evaluate` and `predict`, numbers "
+        "can: make token ids of captions with a tokenizer, such as "
+        "keras_jest.data.Tokenizer, whose call returns them as an array, and "
+        f"leave other texts out. Received: {received}"
+    )

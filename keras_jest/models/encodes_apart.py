@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_jest.models.data_loaders import check_no_texts
 from keras_jest.models.data_loaders import with_tuples
 from keras_jest.models.equal_rows import check_equal_rows
 from keras_jest.models.tower import IMAGES
@@ -105,6 +106,8 @@ class EncodesApart:
     ) -> dict[str, np.ndarray]:
         """Return the pairs of images and texts, as `keras.Model.predict`."""
         check_equal_rows(x)
+        if isinstance(x, dict):
+            check_no_texts(x)
         return super().predict(with_tuples(x), *args, **kwargs)
 
     def call_images(

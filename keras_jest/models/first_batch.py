@@ -7,6 +7,7 @@ import keras
 
 from keras_jest.data.position import without_position
 from keras_jest.models import backend
+from keras_jest.models.data_loaders import check_no_texts
 from keras_jest.models.expected_units import check_units
 
 TASKS = ("train", "test", "predict")
@@ -82,7 +83,8 @@ class ChecksFirstBatch:
         try:
             batch, again = backend.first_batch(self.model, arguments)
             self.look_at(batch)
-        except StopIteration:  # Keras goes on.
+        except StopIteration:  # Keras goes on, and may find no batch at all.
+            backend.hand_back(self.model, arguments)
             raise
         except Exception:
             # The data itself may fail, too.
@@ -92,4 +94,7 @@ class ChecksFirstBatch:
 
     def look_at(self, batch):
         x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-        self.check(self.model, without_position(x)[0], y, self.task)
+        x, _ = without_position(x)
+        if isinstance(x, dict):
+            check_no_texts(x)
+        self.check(self.model, x, y, self.task)

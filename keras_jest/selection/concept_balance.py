@@ -49,7 +49,8 @@ class ConceptBalance(keras.layers.Layer):
     of a concept, and saved with the model. Under
     `keras.distribution.DataParallel` on JAX they are of all devices. Under
     `tf.distribute` every replica selects from its own part and counts what it
-    trained on itself; a file keeps the counts of the first.
+    trained on itself; a file keeps the counts of the first, and an error
+    tells of concepts out of range in its part alone.
 
     A super-batch needs a column `"concepts"`, int32 of shape `(n, k)`: up to
     `k` concepts a row, the rest -1; or `(n,)`, one a row, or -1. A concept
@@ -200,6 +201,9 @@ class ConceptBalance(keras.layers.Layer):
 
     def _named_once(self, concepts):
         """Each concept of a row once, `num_concepts` in the other slots."""
+        if keras.backend.standardize_dtype(concepts.dtype) == "int64":
+            # Else 2**32 would become 0.
+            concepts = ops.clip(concepts, -2, self.num_concepts)
         concepts = ops.cast(concepts, "int32")
         concepts = ops.reshape(concepts, (concepts.shape[0], -1))
         is_one = ops.logical_and(concepts >= 0, concepts < self.num_concepts)

@@ -1,9 +1,11 @@
 """What Keras and JAX raise in a run, in words that say what to do."""
 
 import contextlib
+import re
 
 import keras
 
+from keras_jest.models.data_loaders import explained_texts
 from keras_jest.models.model_inputs import BatchError
 
 
@@ -24,6 +26,9 @@ def explained(error):
     found = first_batch_error(error)
     if found is not None:
         return str(found)
+    # Keras reads the first batch of a dataset before any model sees it.
+    if re.match("Invalid dtype: (str|bytes|object)", str(error)):
+        return explained_texts(f"a batch that holds some ({error})")
     is_distributed = keras.distribution.distribution() is not None
     if is_distributed and "evenly divide" in str(error):
         return (

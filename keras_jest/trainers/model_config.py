@@ -121,9 +121,15 @@ def selection_settings(model):
     """What decides which rows a run picks, beside its data and weights."""
     compiled = compile_config(model)
     names = "loss score_loss first_step last_step scoring_batch_size".split()
+    selection = keras.saving.serialize_keras_object(model.selection)
+    if isinstance(model.selection, keras.layers.Layer):
+        # Keras counts the layers that a process has made: no part of the run.
+        config = {**selection["config"]}
+        config.pop("name", None)
+        selection = {**selection, "config": config}
     return {
         "model": type(model).__name__,
-        "selection": keras.saving.serialize_keras_object(model.selection),
+        "selection": selection,
         **{name: compiled[name] for name in names},
         "train_reference": model.train_reference,
         "score_delay": model.score_delay,

@@ -4,6 +4,8 @@ A callback that logs at the end of epochs says so by `logged_names`, of which
 more is better; one that could, if it were told to, by `names`.
 """
 
+import re
+
 import keras
 
 KNOWN = ("keras.", "keras_jest.")
@@ -12,7 +14,8 @@ KNOWN = ("keras.", "keras_jest.")
 def behind_what_they_monitor(callbacks):
     """Return callbacks so that each stands behind what logs its quantity.
 
-    Others keep their places. Keras cannot tell whether more of what a
+    That is what it monitors, and what stands in the name of its file. Others
+    keep their places. Keras cannot tell whether more of what a
     callback logs is better, and would say so when an epoch has been trained:
     here it is known.
 
@@ -25,13 +28,14 @@ def behind_what_they_monitor(callbacks):
     logged = logged_by(callbacks)
     ordered = list(callbacks)
     for callback in reversed(callbacks):
-        logger = logged.get(monitor_of(callback))
-        if logger is None:
-            continue
-        if ordered.index(callback) < ordered.index(logger):
-            ordered.remove(callback)
-            ordered.insert(ordered.index(logger) + 1, callback)
-        if hasattr(callback, "monitor_op") and callback.mode == "auto":
+        monitor = monitor_of(callback)
+        for name in {monitor, *names_in_path(callback)} & set(logged):
+            logger = logged[name]
+            if ordered.index(callback) < ordered.index(logger):
+                ordered.remove(callback)
+                ordered.insert(ordered.index(logger) + 1, callback)
+        is_auto = getattr(callback, "mode", None) == "auto"
+        if monitor in logged and hasattr(callback, "monitor_op") and is_auto:
             callback.mode = "max"
     return ordered
 
@@ -96,6 +100,11 @@ def logged_by(callbacks):
 def monitor_of(callback):
     monitor = getattr(callback, "monitor", None)
     return monitor if isinstance(monitor, str) else None
+
+
+def names_in_path(callback):
+    """What Keras puts into the name of a file, such as `{acc1:.2f}`."""
+    return re.findall("{([^{}:!]+)", str(getattr(callback, "filepath", "")))
 
 
 def is_known(callback):

@@ -26,7 +26,7 @@ def select_rows(model, data):
     Returns:
         Tuple of the `b` examples to train on, in the same structure, and a
         dict about them: `picks`, their row numbers; `scores`, by how much
-        the learner's loss exceeds the reference's, 0 where nothing was
+        the learner's loss exceeds the reference's, NaN where nothing was
         scored; `seen_score`, their mean over the super-batch; `key`, where
         the data has one; and `labels_outside`, how
         many labels are no class, where they are classes.
@@ -37,11 +37,13 @@ def select_rows(model, data):
     check_sizes(num_rows, model.selection.num_kept(num_rows))
     picks, scores, drawn_by, is_scored = pick_rows(model, x, y, num_rows)
     picks, num_repeated = replace_nonfinite(picks, ops.isfinite(scores))
-    chosen = {"picks": picks, "scores": ops.take(scores, picks)}
+    chosen = {"picks": picks}
+    chosen["scores"] = if_scored(ops.take(scores, picks), is_scored)
     if isinstance(x, dict) and "key" in x:
         chosen["key"] = ops.take(x["key"], picks, axis=0)
     metrics = model.selection_metrics
-    chosen["seen_score"] = metrics.update(scores, picks, is_scored)
+    seen_score = metrics.update(scores, picks, is_scored)
+    chosen["seen_score"] = if_scored(seen_score, is_scored)
     num_scored = num_rows * ops.cast(is_scored, "float32")
     metrics.update_work(picks.shape[0], num_scored)
     if metrics.shows_spread and draws_by_score(model.selection):
@@ -87,6 +89,11 @@ def pick_rows(model, x, y, num_rows):
     is_on = model.settings.is_on(draws)
     is_scored = ops.logical_and(is_on, is_scored)
     return *ops.cond(is_on, by_score, uniformly), is_scored
+
+
+def if_scored(scores, is_scored):
+    """Scores, or NaN: the zeros of a step that scores nothing are none."""
+    return ops.where(is_scored, scores, float("nan"))
 
 
 def keep_all(model, data):

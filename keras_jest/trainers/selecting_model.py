@@ -12,7 +12,6 @@ from keras_jest.data.position import take_position
 from keras_jest.data.position import without_position
 from keras_jest.flops.model_pass import ModelPass
 from keras_jest.models.data_loaders import with_tuples
-from keras_jest.models.equal_rows import check_equal_rows
 from keras_jest.models.first_batch import checks_first_batch
 from keras_jest.models.model_inputs import model_inputs
 from keras_jest.trainers import backend
@@ -205,6 +204,7 @@ class SelectingModel(keras.Model):
         return self.selection_metrics.visible(logs, policy)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        fits.check_arrays(self.learner, x)
         with explained_errors(), holding(self, _is_evaluating=True):
             return super().evaluate(with_tuples(x), *args, **kwargs)
 
@@ -213,7 +213,7 @@ class SelectingModel(keras.Model):
             return super().test_on_batch(*args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        check_equal_rows(x)
+        fits.check_arrays(self.learner, x)
         with explained_errors():
             return super().predict(with_tuples(x), *args, **kwargs)
 

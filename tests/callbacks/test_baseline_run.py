@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from keras_jest.callbacks import ComputeLedger
+from keras_jest.callbacks.baseline_run import BaselineRun
 from keras_jest.callbacks.baseline_run import passed_message
 from keras_jest.callbacks.baseline_run import step_message
+from keras_jest.evaluation.ledger_file import FORMAT
+from keras_jest.evaluation.ledger_file import write_ledger
 
 TOKENS = np.arange(24).reshape(8, 3) % 5
 LABELS = np.arange(8) % 2
@@ -43,6 +46,20 @@ def test_a_model_without_flops_passes_its_twin(tmp_path, capsys, verbose):
     assert ("no FLOPs that are counted" in said) == bool(verbose)
     told = "with 1.00 of the examples trained and 1.00 of those looked at."
     assert (told in said) == bool(verbose)
+
+
+@pytest.mark.parametrize("mode, best", [("max", 0.5), ("min", 0.25)])
+def test_what_is_not_a_number_is_never_the_best(tmp_path, mode, best):
+    values = [float("nan"), 0.25, None, 0.5]
+    epochs = [{"monitored": value} for value in values]
+    ledger = {"format": FORMAT, "epochs": epochs, "task": {"mode": mode}}
+    ledger["task"]["monitor"] = "val_recall"
+    path = tmp_path / "run.json"
+    write_ledger(path, ledger)
+    assert BaselineRun(path).best["monitored"] == best
+    write_ledger(path, {**ledger, "epochs": epochs[:1]})
+    with pytest.raises(ValueError, match="'val_recall', and never saw it"):
+        BaselineRun(path)
 
 
 def test_what_a_run_needed_is_told():

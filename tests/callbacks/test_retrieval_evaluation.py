@@ -119,3 +119,35 @@ def test_steps_that_are_executed_together_all_count(model, arrays):
     model.fit(arrays, batch_size=5, epochs=2, verbose=0, callbacks=[callback])
     # Five steps an epoch, the last of them alone.
     assert [row["step"] for row in callback.history] == [5, 10]
+
+
+@pytest.mark.parametrize(
+    ("changed", "of_text", "message"),
+    [
+        ({"token_ids": np.zeros((5, 4))}, None, "'token_ids': 5"),
+        ({"token_ids": np.array(["a"] * 24)}, None, "texts in ..token_ids"),
+        ({}, np.arange(24) // 2, "24 images, 24 texts"),
+    ],
+)
+def test_a_wrong_test_set_is_told_before_the_first_step(
+    changed, of_text, message, model, arrays
+):
+    callback = RetrievalEvaluation({**arrays, **changed}, image_of_text=of_text)
+    with pytest.raises(ValueError, match=message):
+        model.fit(arrays, batch_size=8, verbose=0, callbacks=[callback])
+    assert int(model.optimizer.iterations) == 0
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("ks", [5, (0,), (1, -1), (1.5,), "15"])
+def test_ranks_begin_at_one(ks, arrays):
+    pairs = {
+        "image_embedding": arrays["images"],
+        "text_embedding": arrays["token_ids"],
+    }
+    for run in (
+        lambda: RetrievalEvaluation(arrays, ks=ks),
+        lambda: retrieval(pairs, ks=ks),
+    ):
+        with pytest.raises(ValueError, match="`ks` must be a sequence of ints"):
+            run()

@@ -6,6 +6,7 @@ import pytest
 
 from keras_jest import IndependentSelection
 from keras_jest import JESTModel
+from keras_jest import UniformSelection
 from keras_jest.callbacks import SelectionLog
 from keras_jest.data import key_to_hex
 from keras_jest.data import record_key
@@ -67,6 +68,25 @@ def test_rows_keys_and_scores(pool, tmp_path, steps_at_a_time):
     np.testing.assert_allclose(table["score"], scores[kept], atol=1e-4)
     # Means of ten such scores, of which each is right to 1e-4.
     np.testing.assert_allclose(table["seen_score"], means, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "kwargs, is_scored",
+    [
+        ({"selection": UniformSelection(0.5)}, [False] * 4),
+        ({"first_step": 2}, [False, False, True, True]),
+    ],
+)
+def test_steps_that_score_nothing_have_no_scores(
+    pool, tmp_path, kwargs, is_scored
+):
+    model = make_model(**{"selection": IndependentSelection(0.5), **kwargs})
+    log = SelectionLog(tmp_path / "log.parquet")
+    model.fit(pool, batch_size=9, verbose=0, callbacks=[log])
+    table = parquet.read_table(log.path).to_pydict()
+    expected = np.array(is_scored)[table["step"]]
+    for name in ("score", "seen_score"):
+        assert np.array_equal(np.isfinite(table[name]), expected)
 
 
 class Interrupt(keras.callbacks.Callback):

@@ -17,6 +17,7 @@ from small_models import make_pool
 from keras_jest import ClassAct
 from keras_jest import IndependentSelection
 from keras_jest import JESTModel
+from keras_jest import UniformSelection
 from keras_jest.callbacks import SelectionLog
 from keras_jest.callbacks.snapshot import MOST_ROWS
 from keras_jest.callbacks.snapshot import take_snapshot
@@ -109,6 +110,37 @@ def assert_a_part(step, rows):
         np.testing.assert_allclose(
             part, whole[np.ix_(rows, rows)], atol=ROUNDING
         )
+
+
+@pytest.mark.parametrize("score", ["easy_reference", "hard_learner"])
+def test_a_snapshot_scores_as_the_log(score, tmp_path):
+    """Of a policy that reads one model, too: a mean may hold both."""
+    model = make_run_model()
+    model.compile(
+        keras.optimizers.SGD(0.05),
+        loss=SigmoidContrastiveLoss(),
+        selection=IndependentSelection(0.5, score=score),
+    )
+    fit(tmp_path / "log", model, snapshot_every=1)
+    picks, steps = read(tmp_path / "log")
+    for step in steps:
+        scores = [of["score"] for of in picks if of["step"] == step["step"]]
+        np.testing.assert_allclose(
+            step["sub_batch_scores"], scores, atol=ROUNDING
+        )
+
+
+def test_a_snapshot_of_a_run_that_scores_nothing(tmp_path):
+    model = make_run_model()
+    model.compile(
+        keras.optimizers.SGD(0.05),
+        loss=SigmoidContrastiveLoss(),
+        selection=UniformSelection(0.5),
+    )
+    fit(tmp_path / "log", model, snapshot_every=1)
+    picks, steps = read(tmp_path / "log")
+    assert np.isnan([of["score"] for of in picks]).all()
+    assert np.abs(steps[0]["super_batch_scores"]).min() > 0
 
 
 @pytest.mark.once

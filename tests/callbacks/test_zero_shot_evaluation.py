@@ -106,3 +106,25 @@ def test_what_makes_no_sense_is_told_before_the_first_step(model, pool, data):
     with pytest.raises(ValueError, match="The tokenizer split"):
         fit(model, pool, callback)
     assert int(model.optimizer.iterations) == 0
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda images, labels: (images, labels + 1), "such as 5"),
+        (lambda images, labels: (images, labels / 2), "dtype float64"),
+        (lambda images, labels: (images,), "a tuple of 1"),
+        (lambda images, labels: [images, labels], "a list of 2"),
+    ],
+)
+def test_wrong_data_are_told_before_the_first_step(
+    change, message, model, pool, data
+):
+    with pytest.raises(ValueError, match=message):
+        fit(
+            model,
+            pool,
+            ZeroShotEvaluation(change(*data), tokenizer, NAMES, TEMPLATES),
+        )
+    assert int(model.optimizer.iterations) == 0

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 
+import numpy as np
 import pytest
 from made_run import MadeRun
 from made_run import make_records
@@ -125,6 +126,21 @@ def test_sections_say_what_would_fill_them(records, tmp_path):
     assert text.count("keep_seen=True") == 1
     assert "the first has: class, source." in text
     assert "Never kept" in text and "Never seen" not in text
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_run_that_scored_nothing_is_told_as_that(records, tmp_path):
+    run = MadeRun(records)
+    nothing = np.float32("nan")
+    run.scores = [np.full(4, nothing)] * len(run.scores)
+    run.seen_scores = [nothing] * len(run.scores)
+    log = run.write(tmp_path / "log", snapshots=False)
+    tables = selection_report(log, records, tmp_path / "page.html")
+    text = " ".join(Page(tmp_path / "page.html").texts)
+    assert text.count("This run scored nothing") == 1
+    assert "earlier version" not in text
+    for name in ("steps", "records"):
+        assert tables[name]["score"].null_count == len(tables[name])
 
 
 def test_a_picture_that_is_gone_has_a_place(records, tmp_path):

@@ -136,6 +136,16 @@ def test_the_matrix_sums_to_what_a_set_loses(records, tmp_path):
             assert line["matrix"] is None
 
 
+def test_models_that_agree_differ_nowhere(records, tmp_path):
+    run = MadeRun(records)
+    for shot in run.shots[0]:
+        shot["learner"] = shot["reference"]
+    tables = selection_tables(run.write(tmp_path / "log"), records)
+    for line in tables["snapshots"].to_pylist()[:2]:
+        numbers = [line[of] for of in ("own", "others", "off_diagonal")]
+        assert numbers == [0.0, 0.0, 0.0]
+
+
 def test_what_a_log_does_not_tell_is_null(records, tmp_path):
     run = MadeRun(records)
     log = run.write(tmp_path / "log", keep_seen=False, snapshots=False)

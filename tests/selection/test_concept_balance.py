@@ -176,6 +176,21 @@ def test_concepts_that_are_none():
     policy.check_steps()
 
 
+def test_large_numbers_are_no_small_ones():
+    """JAX alone has no int64, and is handed none."""
+    if keras.backend.backend() == "jax":
+        pytest.skip("JAX has no int64")
+    policy = ConceptBalance(3, sub_batch_size=2)
+    concepts = np.array([[2**32 + 1], [0], [-(2**32)]])
+    picks = policy.select(
+        None, None, ops.array(0, "int32"), ops.convert_to_tensor(concepts)
+    )
+    assert ops.convert_to_numpy(picks)[0] == 1
+    assert counts_of(policy) == [1, 0, 0]
+    with pytest.raises(ValueError, match="Received: 2 others in steps"):
+        policy.check_steps()
+
+
 @ONCE
 @pytest.mark.parametrize(
     "concepts, message",

@@ -235,6 +235,16 @@ def test_a_file_goes_on_with_equal_picks(tmp_path):
     assert recorder.picks != recorders[0].picks
 
 
+@pytest.mark.once
+def test_a_run_is_the_same_whatever_was_made_before():
+    """Layers are counted, and a stopped run would be taken for another."""
+    first, second = balanced(), balanced()
+    assert first.policy.name != second.policy.name
+    settings = [of.get_selection_settings() for of in (first, second)]
+    assert settings[0] == settings[1]
+    assert settings[0]["selection"]["config"]["num_concepts"] == 7
+
+
 def test_concepts_out_of_range():
     """In the first batch before it is trained on, else after the epoch."""
     model = balanced()

@@ -35,6 +35,16 @@ DATA = {
         r"Received: an array of shape \(20, 6\)",
     ),
 }
+IN_PARTS = {
+    "tuples": (
+        lambda: loader_of(lambda row: (IMAGES[row], "a cat")),
+        "texts in [1]",
+    ),
+    "a generator": (
+        lambda: iter_of(POOL | {"caption": np.array(["a cat"] * 40)}),
+        "str160",
+    ),
+}
 TEXTS = {
     "strings": lambda: POOL | {"token_ids": np.array(["a cat"] * 40)},
     "a list": lambda: POOL | {"token_ids": ["a cat"] * 40},
@@ -43,6 +53,10 @@ TEXTS = {
         lambda row: {"images": IMAGES[row], "token_ids": "a cat"}
     ),
 }
+
+
+def iter_of(batch):
+    yield (batch,)
 
 
 def refused(model, x, **kwargs):
@@ -91,6 +105,29 @@ def test_texts(kind):
     message = refused(make_model(), x, **size_of(x))
     assert "Received: texts in ['token_ids']" in message
     assert "keras_jest.data.Tokenizer" in message
+
+
+@pytest.mark.parametrize("kind", IN_PARTS)
+def test_texts_in_datasets(kind):
+    make, received = IN_PARTS[kind]
+    message = refused(make_model(), make())
+    assert "keras_jest.data.Tokenizer" in message
+    assert received in message or "texts in ['caption']" in message
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in TEXTS if "loader" not in kind]
+)
+def test_texts_to_evaluate_and_to_predict(kind):
+    x, model = TEXTS[kind](), make_model()
+    for run in (model.evaluate, model.predict, model.learner.predict):
+        with pytest.raises(ValueError, match="texts in ..token_ids"):
+            run(x, verbose=0)
+
+
+def test_evaluation_of_unequal_rows():
+    with pytest.raises(ValueError, match="'images': 40"):
+        make_model().evaluate(POOL | {"token_ids": IDS[:30]}, verbose=0)
 
 
 def test_a_functional_model_whose_inputs_have_no_names():

@@ -230,3 +230,19 @@ def test_a_generator_is_read_once(model):
     model.fit(((batch,) for batch in batches), steps_per_epoch=1, verbose=0)
     model.recorder = None
     assert len(recorder.steps) == 1
+
+
+@pytest.mark.parametrize("task", ["predict", "encode_images"])
+def test_data_without_a_batch_leave_the_weights(task):
+    """On JAX Keras takes them from a model before it looks for a batch."""
+    model = make_encoder()
+    before = weights_of(model)
+
+    class Nothing(keras.utils.PyDataset):
+        def __len__(self):
+            return 0
+
+    with pytest.raises(Exception):  # noqa: B017
+        getattr(model, task)(Nothing(), verbose=0)
+    for old, new in zip(before, weights_of(model), strict=True):
+        np.testing.assert_array_equal(old, new)

@@ -50,6 +50,16 @@ def test_early_stopping_and_checkpoints_work_before_what_they_monitor(tmp_path):
     assert callbacks[1].mode == "max"
 
 
+def test_a_file_is_named_by_what_is_logged(tmp_path):
+    path = tmp_path / ("{epoch}-{" + MEAN + ":.2f}.weights.h5")
+    checkpoint = ModelCheckpoint(path, save_weights_only=True)
+    history = fit(
+        make_model(selection=None), [checkpoint, make_evaluation()], epochs=1
+    )
+    name = f"1-{history[MEAN][0]:.2f}.weights.h5"
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
 class Numbered(keras.callbacks.Callback):
     def __init__(self, monitor=None, logged_names=()):
         super().__init__()

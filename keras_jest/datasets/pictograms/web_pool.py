@@ -22,6 +22,7 @@ NOISE = {  # the kinds of noise and their weights
     "blank": 5,
 }
 NUM_REPEATED = 20  # pictures that the near duplicates show
+LEAST_OTHERS = 1e-3  # of draws that lead out of a subgroup; or they take ages
 COLOURS = set(
     "red orange yellow green blue purple brown pink grey black white".split()
 )
@@ -117,8 +118,8 @@ def web_pool(
 
     Raises:
         ValueError: `clean_share`, `num_pairs` or `concept_exponent` is out
-            of range, or `train` has a single subgroup where captions are to
-            be mismatched.
+            of range, or `train` has a single subgroup, or hardly draws from
+            another one, where captions are to be mismatched.
 
     Example:
 
@@ -185,7 +186,7 @@ def draw_kinds(clean_share, num_pairs, generator):
 
 def draw_rows(train, source, concept_exponent, generator):
     """The row that each picture shows and the one that its caption names."""
-    row, draw = pictured_rows(train, len(source), concept_exponent, generator)
+    row, draw = pictured_rows(train, source, concept_exponent, generator)
     is_duplicate = source == "near_duplicate"
     repeated = generator.permutation(recolourable(train))[:NUM_REPEATED]
     row[is_duplicate] = generator.choice(repeated, is_duplicate.sum())
@@ -199,11 +200,13 @@ def draw_rows(train, source, concept_exponent, generator):
     return row, caption_row
 
 
-def pictured_rows(train, num_pairs, concept_exponent, generator):
+def pictured_rows(train, source, concept_exponent, generator):
     """A row for each picture, and a function that draws more by one law."""
-    num_rows = len(train["names"])
+    num_pairs, num_rows = len(source), len(train["names"])
     if concept_exponent:
         shares = row_shares(train["names"], concept_exponent, generator)
+        if "mismatched" in source:
+            check_others(train["subgroups"], shares, concept_exponent)
         draw = functools.partial(generator.choice, num_rows, p=shares)
         return draw(size=num_pairs), draw
     rounds = -(-num_pairs // num_rows)
@@ -220,6 +223,19 @@ def row_shares(names, concept_exponent, generator):
     ranks = 1.0 + generator.permutation(len(counts))
     shares = (ranks**-concept_exponent / counts)[concepts]
     return shares / shares.sum()
+
+
+def check_others(subgroups, shares, concept_exponent):
+    """Raise if hardly a caption comes from outside of one subgroup."""
+    _, codes = np.unique(subgroups, return_inverse=True)
+    others = 1.0 - np.bincount(codes, shares).max()
+    if others < LEAST_OTHERS:
+        raise ValueError(
+            "Expected a `concept_exponent` that draws one of a thousand rows "
+            "or more from outside the commonest subgroup, so that captions "
+            "can be mismatched; lower it. Received: concept_exponent="
+            f"{concept_exponent}, which draws {others:.1e} from there"
+        )
 
 
 def recolourable(train):

@@ -206,6 +206,15 @@ def test_concepts_by_a_law(train):
     assert of_first.min() > of_first.max() / 2
 
 
+def test_an_exponent_that_leaves_one_subgroup_alone(train):
+    """Others would be drawn for as good as ever."""
+    small = {**train, "images": train["images"][:, :1, :1]}
+    with pytest.raises(ValueError, match="Received: concept_exponent=40.0"):
+        pictograms.web_pool(small, 0.5, 100, concept_exponent=40.0)
+    pool = pictograms.web_pool(small, 1.0, 100, concept_exponent=40.0)
+    assert len(set(pool["concept"])) == 1
+
+
 @pytest.mark.parametrize("exponent", [-1.0, float("inf"), float("nan")])
 def test_a_bad_exponent_is_told(train, exponent):
     with pytest.raises(ValueError, match="Received: concept_exponent="):
