@@ -88,6 +88,12 @@ ARMS = {
         for ratio in (0.8, 0.9)
         for name, arm in SCORED.items()
     },
+    **{
+        f"easy reference, joint 0.8, {text}": SCORED[
+            "easy reference, joint"
+        ]._replace(first_uniform=share)
+        for text, share in [("second half", 0.5), ("last quarter", 0.75)]
+    },
 }
 # Tried on the tuning rows alone.
 CHUNKS = {

@@ -38,7 +38,10 @@ class Reference(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """One way to train; steps are a share of T."""
+    """One way to train; steps are a share of T.
+
+    The first ones, a share of the run, may be uniform.
+    """
 
     steps: float = 1.0
     policy: object = None
@@ -47,6 +50,7 @@ class Arm(NamedTuple):
     settings: dict = {}
     reference: Reference = Reference()
     pool: str = "pool"
+    first_uniform: float = 0.0
 
 
 class Experiment:
@@ -97,7 +101,9 @@ class Experiment:
         ledger = self.ledger(arm, scores)
         path = os.path.join(tempfile.mkdtemp(), "picks.parquet")
         callbacks = [ledger, *([SelectionLog(path)] if policy else [])]
-        fit(model, arrays, size, steps, learning_rate, seed, policy, callbacks)
+        first = round(steps * arm.first_uniform)
+        data = (arrays, size, steps)
+        fit(model, *data, learning_rate, seed, policy, callbacks, first)
         point = ledger.record["epochs"][-1]
         return {
             "arm": name,
@@ -137,12 +143,18 @@ class Experiment:
         return float(np.mean(list(retrieval(pairs, ks=(10,)).values())))
 
 
-def fit(model, arrays, size, steps, rate, seed, policy=None, callbacks=()):
-    """Train a model on batches of a size, uniformly without a policy."""
+def fit(
+    model, arrays, size, steps, rate, seed, policy=None, callbacks=(), first=0
+):
+    """Train a model on batches of a size.
+
+    Uniformly without a policy, and before its first step.
+    """
     model.compile(
         make_optimizer(model.learner, steps, rate),
         loss=SigmoidContrastiveLoss(),
         selection=policy,
+        first_step=first,
         scoring_batch_size=SUB_BATCH,
     )
     model.fit(

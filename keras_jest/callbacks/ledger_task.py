@@ -1,6 +1,7 @@
 """What a run computes for each row, and what its task is."""
 
 import math
+import re
 
 import keras
 
@@ -46,17 +47,22 @@ def plain_passes(model):
 def task_of(model, passes, monitor, mode):
     """What two runs must share for their curves to be compared."""
     learner = getattr(model, "learner", model)
-    loss = keras.losses.get(model.loss)
     flops = {name: flops_of(passes, name) for name in (UNIFORM, TRAINS)}
     return {
         "monitor": monitor,
         "mode": mode,
-        "loss": getattr(loss, "name", getattr(loss, "__name__", str(loss))),
+        "loss": loss_name(keras.losses.get(model.loss)),
         "parameters": sum(
             math.prod(of.shape) for of in learner.trainable_variables
         ),
         "training_flops": float(flops[UNIFORM] or flops[TRAINS]),
     }
+
+
+def loss_name(loss):
+    """The name, without the number that Keras gives the second of a name."""
+    name = getattr(loss, "name", getattr(loss, "__name__", str(loss)))
+    return re.sub(r"_\d+$", "", name)
 
 
 def flops_of(passes, term):

@@ -122,21 +122,25 @@ def selection_settings(model):
     compiled = compile_config(model)
     names = "loss score_loss first_step last_step scoring_batch_size".split()
     selection = keras.saving.serialize_keras_object(model.selection)
-    if isinstance(model.selection, keras.layers.Layer):
-        # Keras counts the layers that a process has made: no part of the run.
-        config = {**selection["config"]}
-        config.pop("name", None)
-        selection = {**selection, "config": config}
     return {
         "model": type(model).__name__,
-        "selection": selection,
-        **{name: compiled[name] for name in names},
+        "selection": unnamed(selection),
+        **{name: unnamed(compiled[name]) for name in names},
         "train_reference": model.train_reference,
         "score_delay": model.score_delay,
         "seed": model.seed,
         "first_draw": int(model.draws),
         "backend": keras.backend.backend(),
     }
+
+
+def unnamed(serialized):
+    """Without the name of an object: Keras counts those that a process made."""
+    config = isinstance(serialized, dict) and serialized.get("config")
+    if not isinstance(config, dict):
+        return serialized
+    config = {key: value for key, value in config.items() if key != "name"}
+    return {**serialized, "config": config}
 
 
 def compile_arguments(model, config):

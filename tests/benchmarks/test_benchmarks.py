@@ -123,15 +123,16 @@ def test_heavy_tailed_pool(tmp_path):
         "--seeds 0 --steps 8 --reference-steps 2 --num-pairs 1000 "
         "--num-curated 200 "
         "--arms 'uniform, T/4' 'uniform, 4T' 'joint 0.8' 'Flexi-JEST 0.8' "
-        "'concept balance 0.8'"
+        "'concept balance 0.8' 'easy reference, joint 0.8, second half'"
     )
     file = tmp_path / "pool.json"
-    short, long, joint, flexi, balance = run(
+    short, long, joint, flexi, balance, half = run(
         "heavy_tailed_pool.py", settings, file
     )
     assert [row["steps"] for row in (short, long, joint)] == [2, 32, 8]
     assert long["flops"]["total"] == pytest.approx(16 * short["flops"]["total"])
     assert (joint["trained"], joint["scored"]) == (8 * 128, 8 * 640)
+    assert (half["trained"], half["scored"]) == (8 * 128, 4 * 640)
     scoring = [row["flops"]["online scoring"] for row in (joint, flexi)]
     # A quarter of the pixels, and all of the text.
     assert 0.25 < scoring[1] / scoring[0] < 0.5

@@ -412,6 +412,30 @@ def test_a_baseline_of_another_task(uniform, change, name):
 
 
 @pytest.mark.once
+def test_a_loss_that_is_made_anew_is_the_same(tmp_path):
+    """Keras numbers the losses of users: `own_loss`, `own_loss_1`."""
+
+    @keras.saving.register_keras_serializable()
+    class OwnLoss(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return LOSS.call(y_true, y_pred)
+
+    settings, path = [], None
+    for name in ("first.json", "second.json"):
+        model = make_act({"learner": 16, "reference": 8})
+        model.compile(
+            "sgd", loss=OwnLoss(), selection=IndependentSelection(0.6)
+        )
+        ledger = ComputeLedger(path, tmp_path / name, "loss", verbose=0)
+        x, y, _ = make_labelled(50)
+        model.fit(x, y, callbacks=[ledger], **RUN)
+        path = tmp_path / name
+        settings.append(model.get_selection_settings() | {"first_draw": 0})
+    assert settings[0] == settings[1]
+    assert "OwnLoss" in settings[0]["loss"]["class_name"]
+
+
+@pytest.mark.once
 def test_what_is_no_baseline(tmp_path):
     other = tmp_path / "other.json"
     for text in ("[]", "{}", '{"format": "2"}', "no JSON"):

@@ -87,12 +87,8 @@ def test_a_line_per_step_tells_what_was_seen(tmp_path):
         chosen = [of for of in picks if of["step"] == step["step"]]
         rows = [of["row"] for of in chosen]
         assert step["sub_batch_rows"] == rows
-        # The step's program and these passes differ in the order of sums.
-        scores = [of["score"] for of in chosen]
-        np.testing.assert_allclose(
-            step["sub_batch_scores"], scores, atol=ROUNDING
-        )
         assert_a_part(step, rows)
+    assert_scores_as_picked(picks, steps[::2])
     for name, expected in zip(("learner", "reference"), logits, strict=True):
         found = np.reshape(steps[0][f"super_batch_{name}"], (20, 20))
         np.testing.assert_allclose(found, expected, atol=ROUNDING)
@@ -112,6 +108,15 @@ def assert_a_part(step, rows):
         )
 
 
+def assert_scores_as_picked(picks, steps):
+    for step in steps:
+        scores = [of["score"] for of in picks if of["step"] == step["step"]]
+        # The step's program and a snapshot's differ in the order of sums.
+        np.testing.assert_allclose(
+            step["sub_batch_scores"], scores, atol=ROUNDING
+        )
+
+
 @pytest.mark.parametrize("score", ["easy_reference", "hard_learner"])
 def test_a_snapshot_scores_as_the_log(score, tmp_path):
     """Of a policy that reads one model, too: a mean may hold both."""
@@ -122,12 +127,7 @@ def test_a_snapshot_scores_as_the_log(score, tmp_path):
         selection=IndependentSelection(0.5, score=score),
     )
     fit(tmp_path / "log", model, snapshot_every=1)
-    picks, steps = read(tmp_path / "log")
-    for step in steps:
-        scores = [of["score"] for of in picks if of["step"] == step["step"]]
-        np.testing.assert_allclose(
-            step["sub_batch_scores"], scores, atol=ROUNDING
-        )
+    assert_scores_as_picked(*read(tmp_path / "log"))
 
 
 def test_a_snapshot_of_a_run_that_scores_nothing(tmp_path):
@@ -155,12 +155,7 @@ def test_weights_of_one_step_ago(tmp_path):
         selection=IndependentSelection(0.5),
     )
     fit(tmp_path / "log", model, snapshot_every=1)
-    picks, steps = read(tmp_path / "log")
-    for step in steps:
-        scores = [of["score"] for of in picks if of["step"] == step["step"]]
-        np.testing.assert_allclose(
-            step["sub_batch_scores"], scores, atol=ROUNDING
-        )
+    assert_scores_as_picked(*read(tmp_path / "log"))
 
 
 @pytest.mark.once
