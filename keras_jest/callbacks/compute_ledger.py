@@ -103,7 +103,7 @@ class ComputeLedger(keras.callbacks.Callback):
     - `passed`: null, or where the baseline was passed: `epoch`, `monitored`,
       `baseline_epoch`, `baseline_monitored`, and as parts of what the baseline
       had needed for its best, `examples_trained`, `examples_looked_at` and
-      `computation`.
+      `computation` (null if nothing of the baseline's is counted).
 
     `flops` are dicts of the terms of `keras_jest.evaluation.computation` and
     their `total`.

@@ -126,6 +126,7 @@ def test_weights_of_an_optimizer_are_those_of_all():
 
 
 def set_rates(model, *rates):
+    """The rates that follow, each rounded to float32 some times: 6e-8."""
     for rate in rates:
         model.optimizer.learning_rate = rate
     return [float(to_numpy(of.learning_rate)) for of in model.optimizer.each]
