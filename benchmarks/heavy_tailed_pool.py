@@ -117,6 +117,8 @@ REFERENCES = {
         ("of T/4", Reference(steps=0.25)),
         ("of 4T", Reference(steps=4.0)),
         ("as large", Reference(width=128)),
+        # Nobody has one: trained on the learner's own drawings without noise.
+        ("far ahead", Reference("clean", steps=4.0, width=128)),
     ]
 }
 EXPLORED = {**CHUNKS, **GAINS, **REFERENCES}
@@ -135,11 +137,16 @@ class Data:
             train, args.clean_share, args.num_pairs, 0, args.concept_exponent
         )
         good = pictograms.web_pool(curated, 1.0, args.num_curated, seed=1)
+        clean = pictograms.web_pool(train, 1.0, args.num_pairs, seed=2)
         captions = [*pool["captions"], *good["captions"]]
         self.tokenizer = Tokenizer.train(
             list(map(str, captions)), VOCABULARY, SEQUENCE_LENGTH
         )
-        self.pools = {"pool": self.inputs(pool), "curated": self.inputs(good)}
+        self.pools = {
+            "pool": self.inputs(pool),
+            "curated": self.inputs(good),
+            "clean": self.inputs(clean),
+        }
         # As the best tagger of pictures would have it: -1 shows nothing.
         tags = np.concatenate([tags_of(train), np.full((1, TAGS_A_ROW), -1)])
         self.pools["pool"]["concepts"] = tags[pool["row"]].astype("int32")
