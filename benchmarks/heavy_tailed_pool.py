@@ -51,7 +51,7 @@ from keras_jest.data import key_to_hex
 from keras_jest.datasets import pictograms
 
 NUM_TAGS = 2**13  # At least as many as there are names and keywords.
-TAGS_A_ROW = 8
+TAGS_A_ROW = 9  # No drawing has more.
 
 
 def easy(policy):
@@ -112,7 +112,7 @@ GAINS = {
 }
 REFERENCES = {
     f"{name} 0.8, reference {text}": SCORED[name]._replace(reference=reference)
-    for name in ("joint", "easy reference, joint")
+    for name in SCORED
     for text, reference in [
         ("of T/4", Reference(steps=0.25)),
         ("of 4T", Reference(steps=4.0)),
