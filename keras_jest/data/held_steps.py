@@ -40,7 +40,7 @@ def steps_before(held, settings):
     if held is None or differing(held.settings, settings):
         return 0
     num_steps = settings["first_draw"] - held.settings["first_draw"]
-    return num_steps if num_steps <= held.num_steps else 0
+    return num_steps if 0 <= num_steps <= held.num_steps else 0
 
 
 def differing(one, other):

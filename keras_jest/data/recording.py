@@ -120,16 +120,22 @@ def recorded_settings(path: StrPath) -> dict[str, Any]:
     return json.loads(metadata[SETTINGS])
 
 
-def read_keys(path):
-    """Yield the steps and keys of a log, table by table."""
-    with open_log(path, ["step", "key"]) as (schema, tables):
-        if "key" not in schema.names:
-            raise ValueError(
-                "Only a run whose batches had 'key' can be replayed: row "
-                "numbers hold for its own super-batches alone. "
-                f"Received: {path} with the columns {schema.names}"
-            )
-        yield from as_far_as_whole(path, tables)
+def read_keys(path, columns=("step", "key")):
+    """Yield columns of a log, of which each line has a key, by tables."""
+    with open_log(path, list(columns)) as (schema, tables):
+        check_has_keys("key" in schema.names, path)
+        for table in as_far_as_whole(path, tables):
+            check_has_keys(not table["key"].null_count, path)
+            yield table
+
+
+def check_has_keys(has_keys, path):
+    if not has_keys:
+        raise ValueError(
+            "Only the log of a run whose batches had 'key', in every step, "
+            "tells which examples it chose: row numbers hold for its own "
+            f"super-batches alone. Received: {path}"
+        )
 
 
 @keras_jest_export("keras_jest.data.export_subset")

@@ -19,6 +19,7 @@ on after a kill. The columns, of which a log has those that it was asked for:
 """
 
 import os
+import re
 
 import numpy as np
 
@@ -34,12 +35,13 @@ def steps_path(log):
     """Where the steps of a log are.
 
     Args:
-        log: str or path of a log, complete or unfinished.
+        log: str or path of a log, complete, unfinished or moved aside.
     """
-    log = os.fspath(log)
-    if log.endswith(UNFINISHED):
-        return log.removesuffix(UNFINISHED) + STEPS + UNFINISHED
-    return log + STEPS
+    # One that was moved aside ends in a number.
+    match = re.fullmatch(
+        r"(.*?)((\.unfinished(\.\d+)?)?)", os.fspath(log), re.S
+    )
+    return match[1] + STEPS + match[2]
 
 
 def step_columns(steps, keys=None, snapshots=None):

@@ -27,7 +27,8 @@ class UnfinishedLog:
 
     If the file is there and holds the steps of this run up to now, the run
     goes on in it; what it holds of later ones, which a kill undid, is dropped.
-    If the complete log holds them, it goes on after those.
+    If the complete log holds them, it goes on after those; what one of the two
+    was not asked to keep is null in its steps.
     The log of another run is moved aside. Nothing on disk changes before
     there is a step to append.
 
@@ -161,9 +162,19 @@ def all_tables(log):
         if not steps_before(ended, own.settings):
             yield schema, tables
             return
-        with open_log(log.complete_path) as (schema, earlier):
+        with open_log(log.complete_path) as (older, earlier):
             earlier = tables_before(earlier, own.first_step)
-            yield schema, itertools.chain(earlier, tables)
+            pyarrow = require("pyarrow")
+            schema = pyarrow.unify_schemas([older, schema])
+            tables = itertools.chain(earlier, tables)
+            yield schema, (with_columns(of, schema) for of in tables)
+
+
+def with_columns(table, schema):
+    """A table with all columns of a schema, null where it had none."""
+    pyarrow = require("pyarrow")
+    tables = [schema.empty_table(), table]
+    return pyarrow.concat_tables(tables, promote_options="default")
 
 
 def as_message(batch, with_schema):

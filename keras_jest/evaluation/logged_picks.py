@@ -4,17 +4,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_jest.data.open_log import as_far_as_whole
-from keras_jest.data.open_log import open_log
 from keras_jest.data.record_key import keys_from_hex
 from keras_jest.data.record_key import keys_to_hex
+from keras_jest.data.recording import read_keys
 from keras_jest.data.recording import recorded_settings
 
 COLUMNS = ["step", "row", "score", "seen_score", "key"]
+MOST_LOST = 0.1
 
 
 class Picks(NamedTuple):
-    """Arrays of some whole steps; `record` is a number of a record."""
+    """Arrays of some whole steps; `record` is a number of a record.
+
+    It is -1 of one that is not there any more.
+    """
 
     step: np.ndarray
     row: np.ndarray
@@ -33,26 +36,22 @@ def logged_picks(log, index):
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no log, has no keys or no step, or is of another
-            pool.
+            pool. Up to a tenth may be lost since.
     """
     recorded_settings(log)
-    is_empty = True
-    with open_log(log, COLUMNS) as (schema, tables):
-        if "key" not in schema.names:
-            raise ValueError(
-                "Only the log of a run whose batches had 'key' tells which "
-                f"records it chose. Received: {log} with the columns "
-                f"{schema.names}"
-            )
-        for table in as_far_as_whole(log, tables):
-            step, row, score, seen = (numbers(table, of) for of in COLUMNS[:4])
-            keys = keys_from_hex(table["key"].to_pylist())
-            is_empty = is_empty and not len(step)
-            yield Picks(step, row, score, seen, found(keys, index, log))
-    if is_empty:
+    num_rows, lost = 0, []
+    for table in read_keys(log, COLUMNS):
+        arrays = [numbers(table, of) for of in COLUMNS[:4]]
+        keys = keys_from_hex(table["key"].to_pylist())
+        picks = Picks(*arrays, index.find(keys))
+        num_rows += len(keys)
+        lost.append(keys[picks.record < 0])
+        yield picks
+    if not num_rows:
         raise ValueError(
             f"Expected a log of one step or more. Received: {log}, with none."
         )
+    check_lost(np.concatenate(lost), num_rows, len(index), log)
 
 
 def numbers(table, name):
@@ -62,16 +61,13 @@ def numbers(table, name):
     return np.full(len(table), np.nan, "float32")
 
 
-def found(keys, index, log):
-    """The numbers of the records of keys; each must be there."""
-    records = index.find(keys)
-    unknown = np.flatnonzero(records < 0)
-    if len(unknown):
+def check_lost(keys, num_rows, num_records, log):
+    """Raise unless nearly all that was chosen is still there."""
+    if len(keys) > MOST_LOST * num_rows:
         raise ValueError(
-            f"{len(unknown)} of {len(keys)} rows of the run are not among "
-            f"these {len(index)} records: was it trained on another pool, or "
-            "are its keys made of another `identity` (see `TarShards`)? "
-            f"Received: {log}, with keys that are not here, such as "
-            f"{keys_to_hex(keys[unknown[:1]])[0]}"
+            f"{len(keys)} of {num_rows} rows of the run are not among these "
+            f"{num_records} records: was it trained on another pool, are its "
+            "keys made of another `identity` (see `TarShards`), or have more "
+            f"than {MOST_LOST:.0%} been lost since? Received: {log}, with "
+            f"keys that are not here, such as {keys_to_hex(keys[:1])[0]}"
         )
-    return records

@@ -13,7 +13,6 @@ from keras_jest.data.step_columns import MODELS
 from keras_jest.data.step_columns import PARTS
 from keras_jest.data.step_columns import UNFINISHED
 from keras_jest.data.step_columns import steps_path
-from keras_jest.evaluation.logged_picks import found
 
 
 class Shot(NamedTuple):
@@ -28,7 +27,10 @@ class Shot(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A step; `records` of its super-batch, or `None`, and its shots."""
+    """A step; `records` of its super-batch, or `None`, and its shots.
+
+    A record that is not there any more is -1.
+    """
 
     step: int
     records: np.ndarray | None
@@ -36,10 +38,14 @@ class Step(NamedTuple):
 
 
 def steps_file(log):
-    """Where the steps of a log are, or `None` if it has none."""
+    """Where the steps of a log are, or `None` if it has none.
+
+    A kill may leave those of a complete log unfinished, beside older ones.
+    """
     path = steps_path(log)
-    paths = [path, path + UNFINISHED]
-    return next((of for of in paths if os.path.exists(of)), None)
+    paths = [of for of in (path, path + UNFINISHED) if os.path.exists(of)]
+    of_run = (of for of in paths if is_of_run(of, log))
+    return next(of_run, paths[0] if paths else None)
 
 
 def is_of_run(path, log):
@@ -109,14 +115,14 @@ def logged_steps(path, index):
     with open_log(path) as (schema, tables):
         for table in as_far_as_whole(path, tables):
             for line in range(len(table)):
-                yield step_of(table, line, index, path)
+                yield step_of(table, line, index)
 
 
-def step_of(table, line, index, path):
+def step_of(table, line, index):
     step, records = table["step"][line].as_py(), None
-    if "seen" in table.column_names:
+    if "seen" in table.column_names and table["seen"][line].is_valid:
         keys = np.frombuffer(table["seen"][line].as_py(), "<i4")
-        records = found(keys.reshape(-1, 4).astype("int32"), index, path)
+        records = index.find(keys.reshape(-1, 4).astype("int32"))
     shots = []
     if "sub_batch_rows" in table.column_names:
         if table["sub_batch_rows"][line].is_valid:

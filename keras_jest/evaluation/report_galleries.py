@@ -41,9 +41,10 @@ def chosen_records(records):
             ("Never kept", count_of(never, kept, "never kept"), spread(never)),
         ]
     seen = records["seen"].to_numpy()
-    dropped = np.lexsort((score, kept, kept - seen))
-    dropped = dropped[seen[dropped] > kept[dropped]]
-    never = np.flatnonzero(seen == 0)
+    left = records["dropped"].to_numpy()
+    dropped = np.lexsort((score, kept, -left))
+    dropped = dropped[left[dropped] > 0]
+    never = np.flatnonzero((seen == 0) & (kept == 0))
     sentence = "Seen and left out more often than others."
     return [
         *galleries,
@@ -81,10 +82,9 @@ def galleries(table, records, num_shown):
 
 def card(table, records, row):
     """What a gallery tells of a record; one that is lost is told as that."""
-    kept, seen, score, key = (
-        table[name][row].as_py() for name in ("kept", "seen", "score", "key")
-    )
-    known = {"kept": kept, "seen": seen, "score": score, "hex_key": key}
+    names = ("kept", "dropped", "score")
+    known = {name: table[name][row].as_py() for name in names}
+    known["hex_key"] = table["key"][row].as_py()
     known |= {"picture": None, "caption": "", "key": str(row)}
     try:
         record = records[row]

@@ -1,15 +1,27 @@
 """The sections of a report, each with what it needs or what it lacks."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from keras_jest.evaluation import report_figures as figures
 from keras_jest.evaluation.report_galleries import galleries
-from keras_jest.evaluation.shown_text import shown_text
+from keras_jest.evaluation.report_parts import Section
+from keras_jest.evaluation.report_parts import figure_part
+from keras_jest.evaluation.report_parts import part
+from keras_jest.evaluation.report_parts import seen_parts
+from keras_jest.evaluation.report_parts import table_part
 
-MOST_LINES = 25
-MOST_CURVES = len(figures.GROUPS)
+SCORES = {
+    "learnability": "By how much the learner loses more than the reference on "
+    "a row by itself: both curves fall as the learner catches up.",
+    "easy_reference": "Minus the reference's loss on a row by itself, which "
+    "is what this run chose by: the learner has no part in it.",
+    "hard_learner": "The learner's loss on a row by itself, which is what "
+    "this run chose by: the reference has no part in it.",
+}
+OTHER_SCORE = (
+    "By how much the learner loses more than the reference on a row by "
+    "itself, where a loss that the run's own score does not read counts 0."
+)
 NO_SNAPSHOTS = (
     "This log has no snapshots: SelectionLog(path, snapshot_every=500) takes "
     "one every 500 steps."
@@ -22,40 +34,13 @@ NO_SCORES = (
     "This run scored nothing: its policy reads no losses, or its schedule "
     "drew all steps uniformly."
 )
-NO_SEEN = (
-    "This log does not tell which rows were seen and left out, only which "
-    "were kept: SelectionLog(path, keep_seen=True) keeps the keys of all."
-)
-
-
-class Section(NamedTuple):
-    id: str
-    title: str
-    sentence: str
-    parts: list
-
-
-def part(kind, text="", **others):
-    return {"kind": kind, "text": text, **others}
-
-
-def figure_part(text, figure):
-    return part("figure", text, source=figures.as_uri(figure))
-
-
-def table_part(names, lines):
-    """A table of lines of cells, of which some `starves` and have a `bar`."""
-    defaults = {"starves": False, "bar": None}
-    return part(
-        "table", names=names, lines=[{**defaults, **of} for of in lines]
-    )
 
 
 def of_part(snapshots, name):
     return [of for of in snapshots if of["part"] == name]
 
 
-def learnability_section(tables):
+def learnability_section(tables, score):
     steps = tables["steps"]
     curves = [
         steps[name].to_numpy().astype("float64")
@@ -69,9 +54,8 @@ def learnability_section(tables):
     return Section(
         "learnability",
         "Learnability",
-        "By how much the learner loses more than the reference on a row by "
-        "itself. Selection works where the sub-batch lies above the "
-        "super-batch; both fall as the learner catches up.",
+        f"{SCORES.get(str(score), OTHER_SCORE)} Selection works where the sub-batch "
+        "lies above the super-batch.",
         parts,
     )
 
@@ -84,13 +68,19 @@ def kept_section(tables):
         steps["first_time"].to_numpy() / steps["kept"].to_numpy(),
         len(tables["records"]),
     )
+    parts = [figure_part("The kept share over the steps.", figure)]
+    lost = sum(steps["lost"].to_pylist())
+    if lost:
+        text = f"{lost:,d} rows that were kept are of records that are not "
+        text += "there any more: they are counted in steps, and shown nowhere."
+        parts.append(part("alarm", text))
     return Section(
         "kept",
         "What was kept",
         "Left, how much of the pool was kept so far: a curve that becomes "
         "flat has found what it wants. Right, how much of each sub-batch was "
         "not kept before: the rest is repetition.",
-        [figure_part("The kept share over the steps.", figure)],
+        parts,
     )
 
 
@@ -104,7 +94,8 @@ def matrix_section(snapshots):
         "matrix",
         title,
         "By how much the learner loses more than the reference, on each "
-        "pair of a picture with a caption. Red is still to be learnt, blue "
+        "pair of a picture with a caption, by the sigmoid loss, whatever the "
+        "loss of the run. Red is still to be learnt, blue "
         "has been. Single scores see the diagonal alone; what lies off it is "
         "what joint selection adds up, row by row and column by column.",
         parts,
@@ -150,103 +141,12 @@ def chosen_steps(steps, most=6):
 def galleries_section(tables, records, num_shown):
     shown = galleries(tables["records"], records, num_shown)
     parts = [part("gallery", gallery=of) for of in shown]
-    if tables["records"]["seen"].null_count:
-        parts.append(part("missing", NO_SEEN))
+    parts += seen_parts(tables["steps"])
     return Section(
         "pictures",
         "Pictures",
         "What selection likes and what it leaves. Under each, how often it "
-        "was kept of how often it was seen, and its mean score where the log "
-        "knows it. Pictures are squares, as a model sees them.",
+        "was kept and how often it was seen and left out, and its mean score "
+        "where the log knows it. Pictures are squares, as a model sees them.",
         parts,
     )
-
-
-def groups_section(tables, columns, offered):
-    parts = []
-    for column in columns:
-        parts += group_parts(tables, column)
-    if not columns:
-        text = "No column of the records was named. columns= takes fields of "
-        text += "the records or of their JSON"
-        text += f"; the first has: {', '.join(offered)}." if offered else "."
-        parts = [part("missing", text)]
-    elif tables["records"]["seen"].null_count:
-        parts.append(part("missing", NO_SEEN))
-    return Section(
-        "groups",
-        "Sources and classes",
-        "What a uniform draw would have kept, and what was kept instead. A "
-        "lift above 1 is preferred; what has less than half of what was to be "
-        "expected, beyond chance, starves.",
-        parts,
-    )
-
-
-def group_parts(tables, column):
-    lines = [
-        of for of in tables["groups"].to_pylist() if of["column"] == column
-    ]
-    lines.sort(key=lambda of: -of["records"])
-    starving = [of for of in lines if of["starves"]]
-    largest = lines[:MOST_LINES]
-    extra = [of for of in starving if of not in largest]
-    extra.sort(key=lambda of: of["kept"] - of["expected"])
-    shown = [*largest, *extra[:MOST_LINES]]
-    parts = [part("heading", f"By {shown_text(column, 60)}")]
-    if starving:
-        names = ", ".join(named(of["value"]) for of in starving[:MOST_LINES])
-        parts.append(
-            part(
-                "alarm",
-                f"{len(starving):,d} of {len(lines):,d} starve: {names}"
-                + (", ..." if len(starving) > MOST_LINES else "."),
-            )
-        )
-    parts.append(groups_part(shown))
-    if len(shown) < len(lines):
-        text = f"{len(shown)} of {len(lines):,d} values are shown; all are in "
-        text += "the table 'groups' of selection_tables."
-        parts.append(part("text", text))
-    return [*parts, *shares_parts(tables, column, largest)]
-
-
-def named(value):
-    return shown_text(value, 40) or "(none)"
-
-
-def groups_part(lines):
-    total = sum(of["kept"] for of in lines) or 1
-    highest = max((of["lift"] or 0.0 for of in lines), default=0.0) or 1.0
-    names = ["value", "records", "seen", "expected", "kept", "of the picks"]
-    names += ["lift", ""]
-    shown = []
-    for of in lines:
-        lift = of["lift"]
-        cells = [named(of["value"]), f"{of['records']:,d}"]
-        cells += ["-" if of["seen"] is None else f"{of['seen']:,d}"]
-        cells += [f"{of['expected']:,.0f}", f"{of['kept']:,d}"]
-        cells += [f"{of['kept'] / total:.1%}"]
-        cells += ["-" if lift is None else f"{lift:.2f}"]
-        bar = round(100 * (lift or 0.0) / highest, 1)
-        shown.append({"cells": cells, "starves": of["starves"], "bar": bar})
-    return table_part(names, shown)
-
-
-def shares_parts(tables, column, largest):
-    """The curves of the largest groups, and which is whose."""
-    shares = tables["shares"]
-    own = shares.filter(np.equal(np.array(shares["column"]), column))
-    steps = np.unique(own["step"].to_numpy())
-    values, kept = np.array(own["value"], object), own["kept"].to_numpy()
-    totals = np.maximum(kept.reshape(len(steps), -1).sum(axis=1), 1)
-    names = [of["value"] for of in largest[:MOST_CURVES]]
-    curves = [kept[values == of] / totals for of in names]
-    key = zip(figures.GROUPS, map(named, names), strict=False)
-    return [
-        figure_part(
-            "Parts of the picks over the steps.",
-            figures.shares_figure(steps, curves),
-        ),
-        part("key", entries=list(key)),
-    ]

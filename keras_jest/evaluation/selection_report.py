@@ -14,6 +14,8 @@ from keras_jest.data.whole_file import whole_file
 from keras_jest.evaluation import report_sections as sections
 from keras_jest.evaluation.logged_steps import is_of_run
 from keras_jest.evaluation.logged_steps import steps_file
+from keras_jest.evaluation.report_groups import groups_section
+from keras_jest.evaluation.report_parts import part
 from keras_jest.evaluation.selection_tables import selection_tables
 from keras_jest.evaluation.shown_text import shown_text
 from keras_jest.types import Records
@@ -134,16 +136,16 @@ def other_sections(log, tables, records, columns):
     """The sections before the pictures and those after them."""
     snapshots = tables["snapshots"].to_pylist()
     before = [
-        sections.learnability_section(tables),
+        sections.learnability_section(tables, policy_config(log).get("score")),
         sections.kept_section(tables),
         sections.matrix_section(snapshots),
     ]
     offered = [shown_text(of, 40) for of in field_names(records)]
-    after = [sections.groups_section(tables, list(columns), offered)]
+    after = [groups_section(tables, list(columns), offered)]
     path = steps_file(log)
     if path is not None and not is_of_run(path, log):
         text = f"{os.path.basename(path)} is of another run, or damaged."
-        before[0].parts.append(sections.part("alarm", shown_text(text)))
+        before[0].parts.append(part("alarm", shown_text(text)))
     return before, after
 
 
@@ -151,15 +153,20 @@ def subtitle(log):
     """Which run it was."""
     settings = recorded_settings(log)
     policy = settings.get("selection") or {}
-    config = policy.get("config") or {}
-    numbers = [
+    config = [
         f"{name} {value}"
-        for name, value in config.items()
-        if isinstance(value, (int, float))
+        for name, value in policy_config(log).items()
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool)
     ]
     parts = [settings.get("model", ""), policy.get("class_name", "")]
-    parts += [", ".join(numbers), settings.get("backend", "")]
+    parts += [", ".join(config), settings.get("backend", "")]
     return " · ".join(shown_text(of) for of in parts if of)
+
+
+def policy_config(log):
+    """What the policy of a run was made of, by the names of arguments."""
+    policy = recorded_settings(log).get("selection") or {}
+    return policy.get("config") or {}
 
 
 def facts(tables):

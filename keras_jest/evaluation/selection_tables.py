@@ -9,10 +9,10 @@ import numpy as np
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.open_log import as_far_as_whole
 from keras_jest.data.open_log import open_log
-from keras_jest.data.record_columns import record_column
 from keras_jest.data.record_columns import record_keys
 from keras_jest.data.record_key import keys_to_hex
 from keras_jest.data.require import require
+from keras_jest.evaluation.column_values import column_values
 from keras_jest.evaluation.group_tables import groups_table
 from keras_jest.evaluation.group_tables import shares_table
 from keras_jest.evaluation.logged_picks import logged_picks
@@ -26,8 +26,6 @@ from keras_jest.types import StrPath
 
 if TYPE_CHECKING:
     import pyarrow
-
-NAMES = ("step", "kept", "seen", "score", "record", "key")
 
 
 @keras_jest_export("keras_jest.evaluation.selection_tables")
@@ -47,7 +45,7 @@ def selection_tables(
             `columns` are read here.
         columns: sequence of str, by which to count: fields of the records,
             or of their JSON, or `"shard"`. Or a dict, by names, of sequences
-            with a value for each record.
+            with a value for each record. At most 10,000 values each.
 
     Returns:
         Dict of `pyarrow.Table`s (`tables["groups"].to_pandas()`). What the
@@ -56,10 +54,12 @@ def selection_tables(
         - `steps`, a line per step: `step`, rows `kept` and `seen`, mean
           `score` of what was kept, `seen_score`, the mean of the whole
           super-batch, `first_time`, how many of it were kept for the first
-          time, and `kept_share` of the records that were kept so far.
-        - `records`, a line per record: `record`, `key`, `kept` and `seen`,
-          how often; `score`, the mean of the scores that the log knows of it,
-          of its picks and of snapshots; and `columns`.
+          time, `lost`, how many of it are of records that are not there any
+          more, and `kept_share` of the records that were kept so far.
+        - `records`, a line per record: `record`, `key`, `kept`, and, in the
+          steps that tell it, `seen` and `dropped`, how often; `score`, the
+          mean of the scores that the log knows of it, of its picks and of
+          snapshots; and `columns`.
         - `groups`, a line per value of each column: `column`, `value`,
           `records`, `kept`, `seen`, `records_kept` once or more, `expected`,
           what a uniform draw would have kept of what was seen (or, if that is
@@ -78,8 +78,9 @@ def selection_tables(
 
     Raises:
         FileNotFoundError: there is no such log.
-        ValueError: it is no log, has no keys or no steps, is of another pool,
-            records share a key, or no record has a column.
+        ValueError: it is no log, has no keys or no steps, is of another pool
+            (more than a tenth of what it kept is not there any more), records
+            share a key, no record has a column, or it has too many values.
         ImportError: pyarrow is not installed.
 
     Example:
@@ -105,40 +106,21 @@ def selection_tables(
     }
 
 
-def column_values(records, columns):
-    """By the name of each column: its sorted values, and a code per record."""
-    if not isinstance(columns, dict):
-        columns = {name: record_column(records, name) for name in columns}
-    values = {}
-    for name, of in columns.items():
-        if name in NAMES:
-            raise ValueError(
-                f"A column needs a name other than {NAMES}. Received: {name!r}"
-            )
-        if len(of) != len(records):
-            raise ValueError(
-                "A column has a value for each record. Received: "
-                f"{len(of)} values of {name!r} for {len(records)} records"
-            )
-        texts = np.array([as_utf8(value) for value in of], object)
-        values[name] = np.unique(texts, return_inverse=True)
-    return values
-
-
-def as_utf8(value):
-    """A value as a text that parquet and pages can hold."""
-    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def counted(log, index, values):
     """A `Tally` of a log, and what is told of its snapshots."""
     codes = {name: of for name, (_, of) in values.items()}
     tally = Tally(len(index), steps_of(log), codes)
+    shots = add_steps(tally, log, index)
     for picks in logged_picks(log, index):
         tally.add_picks(picks)
+    return tally, shots
+
+
+def add_steps(tally, log, index):
+    """Add what was seen to a tally. Returns what is told of snapshots."""
     path, shots = steps_file(log), []
     if path is None or not is_of_run(path, log):
-        return tally, shots
+        return shots
     for step in logged_steps(path, index):
         if step.records is not None:
             tally.add_seen(step.step, step.records)
@@ -148,7 +130,7 @@ def counted(log, index, values):
         if step.shots and step.records is not None:
             whole = step.shots[0]
             tally.add_scores(step.records[whole.rows], whole.scores)
-    return tally, shots
+    return shots
 
 
 def steps_of(log):
@@ -201,6 +183,7 @@ def steps_table(tally):
         "score": pyarrow.array(means, mask=num_scores == 0),
         "seen_score": pyarrow.array(of["seen_score"], from_pandas=True),
         "first_time": of["first_time"],
+        "lost": of["lost"],
         "kept_share": np.cumsum(of["first_time"]) / len(tally.kept),
     }
     return pyarrow.table(columns)
@@ -216,6 +199,7 @@ def records_table(tally, keys, values):
         "key": keys_to_hex(keys),
         "kept": tally.kept,
         "seen": nothing if tally.seen is None else tally.seen,
+        "dropped": nothing if tally.dropped is None else tally.dropped,
         "score": pyarrow.array(means, mask=num_scores == 0),
     }
     columns |= {

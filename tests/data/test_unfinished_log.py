@@ -17,9 +17,11 @@ from log_writer import as_lists
 from log_writer import columns_of
 from log_writer import write
 
+from keras_jest.data import export_subset
 from keras_jest.data import recorded_rows
 from keras_jest.data import recorded_settings
 from keras_jest.data import unfinished_log
+from keras_jest.data.record_key import keys_to_hex
 from keras_jest.data.unfinished_log import UnfinishedLog
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -162,6 +164,41 @@ def test_other_columns_are_another_run(tmp_path):
         log.append(columns)
     log.complete()
     assert recorded_settings(tmp_path / "log") == settings
+
+
+def test_what_only_some_steps_keep_is_null_in_others(tmp_path):
+    """A log that goes on with more columns, and then with fewer."""
+    path = tmp_path / "log"
+    parts = [[[1, 2], [3]], [[4]], [[5, 6]]]
+    for number, steps in enumerate(parts):
+        settings = {**SETTINGS, "first_draw": (0, 2, 3)[number]}
+        log = UnfinishedLog(str(path), settings, 0)
+        columns = columns_of(steps, log.next_step)
+        if number != 1:
+            del columns["key"]
+        log.append(columns)
+        log.complete()
+    table = parquet.read_table(path)
+    assert table["row"].to_pylist() == [1, 2, 3, 4, 5, 6]
+    keys = [None, None, None, *keys_to_hex(KEYS[4:5]), None, None]
+    assert table["key"].to_pylist() == keys
+    assert recorded_settings(path) == SETTINGS
+    for read in (recorded_rows, export_subset):
+        with pytest.raises(ValueError, match="'key', in every step"):
+            read(path, KEYS)
+
+
+def test_a_log_of_later_steps_is_not_followed(tmp_path):
+    """A run of equal settings began with draws that this log has not."""
+    path = tmp_path / "log"
+    log = UnfinishedLog(str(path), {**SETTINGS, "first_draw": 3}, 3)
+    log.append(columns_of([[1], [2], [3]], 3))
+    log.complete()
+    log = UnfinishedLog(str(path), SETTINGS, 5)
+    assert not log.follows and log.next_step == 5
+    log.append(columns_of([[4], [5]], 5))
+    log.complete()
+    assert as_lists(recorded_rows(path, KEYS)) == [[4], [5]]
 
 
 HOLD = """

@@ -13,6 +13,7 @@ import tarfile
 
 import numpy as np
 import pytest
+from made_run import SETTINGS
 from made_run import MadeRun
 from made_run import make_records
 from PIL import Image
@@ -118,6 +119,57 @@ def test_galleries_are_in_order(records, tmp_path):
     assert len(left) == sum(a > b for a, b in zip(seen, kept, strict=True))
 
 
+def test_a_card_tells_what_is_known_of_its_record(records, tmp_path):
+    log = MadeRun(records).write(tmp_path / "log")
+    page = tmp_path / "page.html"
+    tables = selection_report(log, records, page, num_shown=40)
+    text = page.read_text("utf-8")
+    for line in tables["records"].to_pylist():
+        if line["seen"]:
+            card = text.partition(f'title="{line["key"]}">')[2]
+            assert card.startswith(f"<bdi>{line['record']:03d}</bdi><br>")
+            numbers = f"kept {line['kept']}, left out {line['dropped']}"
+            if line["score"] is not None:
+                numbers += f"<br>score {line['score']:+.2f}"
+            assert card.partition("</div>")[0].endswith(numbers)
+
+
+def test_sections_say_of_how_many_steps_they_know(records, tmp_path):
+    run = MadeRun(records)
+    run.write(tmp_path / "log")
+    run.seen, run.shots = run.seen[:5], run.shots[:5]
+    run.rows, run.scores = run.rows[:5], run.scores[:5]
+    run.kept, run.seen_scores = run.kept[:5], run.seen_scores[:5]
+    run.write(tmp_path / "short")
+    (tmp_path / "short.steps").replace(tmp_path / "log.steps")
+    page = tmp_path / "page.html"
+    selection_report(tmp_path / "log", records, page, ["class"])
+    text = page.read_text("utf-8")
+    assert text.count("Only 5 of 9 steps tell which rows were seen") == 2
+
+
+@pytest.mark.parametrize(
+    "score, expected",
+    [
+        ("learnability", "both curves fall"),
+        ("easy_reference", "Minus the reference"),
+        ("hard_learner", "The learner&#39;s loss on a row"),
+        ({"class_name": "mine"}, "does not read counts 0"),
+    ],
+)
+def test_the_page_says_what_the_score_was(
+    records, tmp_path, monkeypatch, score, expected
+):
+    policy = {"class_name": "Policy"}
+    policy["config"] = {"score": score, "gain": 2.0, "trainable": True}
+    monkeypatch.setitem(SETTINGS, "selection", policy)
+    write(records, tmp_path)
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert text.count(expected) == 1
+    assert "gain 2.0" in text and "trainable" not in text
+    assert "by the sigmoid loss" in text
+
+
 def test_sections_say_what_would_fill_them(records, tmp_path):
     page = write(records, tmp_path, (), keep_seen=False, snapshots=False)
     text = " ".join(page.texts)
@@ -183,6 +235,18 @@ def test_the_first_picture_may_be_gone(records, tmp_path):
     (tmp_path / "000.png").unlink()
     selection_report(log, folder, tmp_path / "page.html")
     assert "Sources and classes" in (tmp_path / "page.html").read_text()
+
+
+def test_a_picture_that_a_new_reader_does_not_find(records, tmp_path):
+    """It is told as lost, and the page shows all others."""
+    run = MadeRun(records)
+    log = run.write(tmp_path / "log")
+    counts = np.bincount(np.concatenate(run.kept), minlength=40)
+    lost = int(np.flatnonzero(counts == 1)[0])
+    others = [*records[:lost], *records[lost + 1 :]]
+    selection_report(log, others, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert text.count("1 rows that were kept are of records that are not") == 1
 
 
 def test_a_page_that_is_too_large_has_fewer_pictures(

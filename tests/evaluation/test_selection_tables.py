@@ -2,6 +2,7 @@
 
 import collections
 import os
+import sys
 import warnings
 
 import numpy as np
@@ -13,6 +14,7 @@ from made_run import make_records
 from keras_jest.data.step_columns import step_columns
 from keras_jest.data.unfinished_log import UnfinishedLog
 from keras_jest.evaluation import selection_tables
+from keras_jest.evaluation.column_values import column_values
 
 pytest.importorskip("pyarrow")
 pytestmark = pytest.mark.once
@@ -46,11 +48,13 @@ def test_steps_and_records(records, tmp_path):
             "seen": 12,
             "seen_score": run.seen_scores[step],
             "first_time": len(new),
+            "lost": 0,
             "kept_share": len(so_far) / 40,
         }
     for row, line in enumerate(tables["records"].to_pylist()):
         assert line["record"] == row
         assert (line["kept"], line["seen"]) == (kept[row], seen[row])
+        assert line["dropped"] == seen[row] - kept[row]
         if row in scores:
             assert line["score"] == pytest.approx(np.mean(scores[row]))
         else:
@@ -189,6 +193,67 @@ def test_what_was_kept_before_a_kill_is_told(records, tmp_path):
         assert seen.to_pylist() == [12] * num_steps + [None] * (9 - num_steps)
 
 
+@pytest.mark.parametrize("told", [(0, 3), (2, 6), (5, 9)])
+def test_only_some_steps_tell_what_was_seen(records, tmp_path, told):
+    run = MadeRun(records)
+    log = run.write(tmp_path / "log", keep_seen=False, snapshots=False)
+    steps, path = slice(*told), str(tmp_path / "log.steps")
+    keys = [run.keys[of] for of in run.seen[steps]]
+    part = UnfinishedLog(path, {**SETTINGS, "first_draw": told[0]}, told[0])
+    part.append(step_columns(list(range(*told)), keys))
+    part.complete()
+    table = selection_tables(log, records)["records"]
+    kept, seen, kept_of_seen = (
+        np.bincount(np.concatenate(of), minlength=40)
+        for of in (run.kept, run.seen[steps], run.kept[steps])
+    )
+    assert table["kept"].to_pylist() == kept.tolist()
+    assert table["seen"].to_pylist() == seen.tolist()
+    assert table["dropped"].to_pylist() == (seen - kept_of_seen).tolist()
+
+
+def test_steps_of_a_log_that_a_kill_left_unfinished(records, tmp_path):
+    """Complete are older ones, of another run."""
+    MadeRun(records, seed=1).write(tmp_path / "log")
+    older = (tmp_path / "log.steps").read_bytes()
+    run = MadeRun(records)
+    log = run.write(tmp_path / "log")
+    (tmp_path / "log.steps").rename(tmp_path / "log.steps.unfinished")
+    (tmp_path / "log.steps").write_bytes(older)
+    tables = selection_tables(log, records)
+    seen = np.bincount(np.concatenate(run.seen), minlength=40)
+    assert tables["records"]["seen"].to_pylist() == seen.tolist()
+
+
+def test_a_log_that_was_moved_aside_has_its_steps(records, tmp_path):
+    run = MadeRun(records)
+    run.write(tmp_path / "log")
+    aside = tmp_path / "log.unfinished.2"
+    (tmp_path / "log").rename(aside)
+    (tmp_path / "log.steps").rename(tmp_path / "log.steps.unfinished.2")
+    tables = selection_tables(aside, records)
+    assert len(tables["snapshots"]) == 6
+    assert tables["steps"]["seen"].null_count == 0
+
+
+def test_records_that_are_gone_count_in_their_steps_alone(records, tmp_path):
+    run = MadeRun(records)
+    counts = np.bincount(np.concatenate(run.kept), minlength=40)
+    gone = np.flatnonzero(counts == 1)[:2]
+    log = run.write(tmp_path / "log")
+    left = np.setdiff1d(np.arange(40), gone)
+    tables = selection_tables(log, [records[of] for of in left], ["source"])
+    lost = [len(np.intersect1d(of, gone)) for of in run.kept]
+    assert sum(lost) == 2
+    assert tables["steps"]["lost"].to_pylist() == lost
+    assert tables["steps"]["kept"].to_pylist() == [4] * 9
+    assert tables["steps"]["seen"].to_pylist() == [12] * 9
+    seen = np.bincount(np.concatenate(run.seen), minlength=40)
+    for name, expected in (("kept", counts), ("seen", seen)):
+        assert tables["records"][name].to_pylist() == expected[left].tolist()
+        assert sum(tables["groups"][name].to_pylist()) == expected[left].sum()
+
+
 def test_a_log_that_cannot_be_told_of_is_an_error(records, tmp_path):
     run = MadeRun(records)
     log = run.write(tmp_path / "log")
@@ -212,3 +277,17 @@ def test_a_log_that_cannot_be_told_of_is_an_error(records, tmp_path):
         selection_tables(log, records, {"a": [1, 2, 3]})
     with pytest.raises(ValueError, match="'score'"):
         selection_tables(log, records, {"score": range(40)})
+    with pytest.raises(ValueError, match=r"such as \['class'\]"):
+        selection_tables(log, records, "class")
+
+
+def test_a_column_of_too_many_values_is_an_error(
+    records, tmp_path, monkeypatch
+):
+    log = MadeRun(records).write(tmp_path / "log")
+    module = sys.modules[column_values.__module__]
+    monkeypatch.setattr(module, "MOST_VALUES", 39)
+    with pytest.raises(ValueError, match="40 values of 'a'"):
+        selection_tables(log, records, {"a": range(40)})
+    tables = selection_tables(log, records, {"a": [*range(39), 0]})
+    assert len(tables["groups"]) == 39
