@@ -117,6 +117,9 @@ class Experiment:
             "flops": point["flops"],
             "picked": self.picked(path, arm),
             "quality": self.quality(learner),
+            "reference_quality": (
+                self.quality(self.reference(arm.reference)) if scores else None
+            ),
         }
 
     def picked(self, path, arm):

@@ -44,10 +44,10 @@ class SelectionLog(keras.callbacks.Callback):
     unfinished log, and a second `fit` of a model in its complete log: steps
     that a kill undid are dropped, and in the end the file is that of a run
     that was never stopped. What a second `fit` keeps in more columns than the
-    first is null in the first one's steps. With Keras' own `BackupAndRestore` the log must
-    stand before it in the list, and hold the steps before the saved state: it
-    is written at the end of each epoch, and where a state is saved every few
-    steps, let `steps_at_a_time` be a divisor of that number. An unfinished
+    first is null in the first one's steps. With Keras' own `BackupAndRestore`
+    the log must stand before it in the list, and hold the steps before the
+    saved state: it is written at the end of each epoch, and where a state is
+    saved every few steps, let `steps_at_a_time` be a divisor of that number. An unfinished
     log of any other run is moved to `path.unfinished.1`, with a warning that
     says why.
 

@@ -54,8 +54,8 @@ def learnability_section(tables, score):
     return Section(
         "learnability",
         "Learnability",
-        f"{SCORES.get(str(score), OTHER_SCORE)} Selection works where the sub-batch "
-        "lies above the super-batch.",
+        SCORES.get(str(score), OTHER_SCORE)
+        + " Selection works where the sub-batch lies above the super-batch.",
         parts,
     )
 

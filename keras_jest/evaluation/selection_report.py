@@ -2,6 +2,7 @@
 
 import importlib.resources
 import os
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from typing import Any
@@ -38,7 +39,8 @@ def selection_report(
 ) -> "dict[str, pyarrow.Table]":
     """Write a page that shows what a run saw, kept and left.
 
-    One HTML file with all that it needs in it, under 5 MB: no server, no
+    One HTML file with all that it needs in it, under 5 MB (else a warning
+    says what takes the place): no server, no
     network, no script. It shows the learnability of super-batches and
     sub-batches over time; how much of the pool was kept; by how much the
     learner loses more than the reference on all pairs of a super-batch, before
@@ -102,6 +104,12 @@ def selection_report(
         if len(data) < MOST_BYTES or num_shown == 1:
             break
         num_shown = max(num_shown // 2, 1)
+    if len(data) >= MOST_BYTES:
+        warnings.warn(
+            f"The page has {len(data):,d} bytes, with one picture in each "
+            "gallery. Name fewer columns to make it smaller.",
+            stacklevel=2,
+        )
     with whole_file(path) as file:
         file.write(data)
     return tables

@@ -258,6 +258,9 @@ def test_a_page_that_is_too_large_has_fewer_pictures(
     page = write(records, tmp_path)
     assert len(page.text.encode()) < 260_000
     assert 4 < len(page.sources) < 44
+    monkeypatch.setattr(module, "MOST_BYTES", 20_000)
+    with pytest.warns(UserWarning, match="Name fewer columns"):
+        write(records, tmp_path)
 
 
 def test_nothing_is_written_if_something_is_wrong(records, tmp_path):
