@@ -47,9 +47,9 @@ class SelectionLog(keras.callbacks.Callback):
     first is null in the first one's steps. With Keras' own `BackupAndRestore`
     the log must stand before it in the list, and hold the steps before the
     saved state: it is written at the end of each epoch, and where a state is
-    saved every few steps, let `steps_at_a_time` be a divisor of that number. An unfinished
-    log of any other run is moved to `path.unfinished.1`, with a warning that
-    says why.
+    saved every few steps, let `steps_at_a_time` be a divisor of that number.
+    An unfinished log of any other run is moved to `path.unfinished.1`, with a
+    warning that says why.
 
     Args:
         path: str or path of the file. One run at a time: where another
