@@ -45,8 +45,9 @@ def test_jest(tmp_path):
     for name in ("three_axes", "kept_and_dropped"):
         with Image.open(tmp_path / "results" / f"{name}.png") as image:
             assert min(image.size) > 300
-    page = (tmp_path / "results" / "selection.html").read_text("utf-8")
-    assert "near_duplicate" in page
+    page = tmp_path / "results" / "selection.html"
+    assert f"A page to look at: {page}" in output
+    assert "near_duplicate" in page.read_text("utf-8")
 
 
 def test_getting_started(tmp_path):
