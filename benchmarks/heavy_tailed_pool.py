@@ -121,7 +121,21 @@ REFERENCES = {
         ("far ahead", Reference("clean", steps=4.0, width=128)),
     ]
 }
-EXPLORED = {**CHUNKS, **GAINS, **REFERENCES}
+COARSE = {
+    f"Flexi-JEST {ratio}{text}": SCORED["Flexi-JEST"]._replace(
+        filter_ratio=ratio, settings={"coarse_size": 16, **settings}
+    )
+    for ratio, text, settings in [
+        (0.5, "", {}),
+        (0.6, "", {}),
+        (0.7, "", {}),
+        (0.8, ", share 0.25", {"coarse_share": 0.25}),
+        (0.8, ", share 0.75", {"coarse_share": 0.75}),
+        (0.7, ", share 0.75", {"coarse_share": 0.75}),
+        (0.8, ", 8 px", {"coarse_size": 8}),
+    ]
+}
+EXPLORED = {**CHUNKS, **GAINS, **REFERENCES, **COARSE}
 
 
 class Data:
