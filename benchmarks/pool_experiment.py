@@ -116,6 +116,7 @@ class Experiment:
             "scored": point["examples_scored"],
             "flops": point["flops"],
             "picked": self.picked(path, arm),
+            "scores": scores_over_time(path) if scores else None,
             "quality": self.quality(learner),
             "reference_quality": (
                 self.quality(self.reference(arm.reference)) if scores else None
@@ -186,16 +187,26 @@ def picked_over_time(path, row_of, kinds):
         kinds: dict of bool arrays over the pool's rows.
     """
     table = pyarrow.parquet.read_table(path, columns=["step", "key"])
-    steps = table["step"].to_numpy()
     rows = np.array([row_of[key] for key in table["key"].to_pylist()])
     _, first = np.unique(rows, return_index=True)
     is_repeated = np.ones(len(rows), bool)
     is_repeated[first] = False
+    kinds = {name: of[rows] for name, of in kinds.items()}
+    kinds["repeated"] = is_repeated
+    steps = table["step"].to_numpy()
+    return {name: over_time(steps, of) for name, of in kinds.items()}
+
+
+def scores_over_time(path):
+    """The mean score of a log's picks, in ten parts of a run."""
+    table = pyarrow.parquet.read_table(path, columns=["step", "score"])
+    return over_time(table["step"].to_numpy(), table["score"].to_numpy())
+
+
+def over_time(steps, values):
+    """The mean of each of ten parts of a run."""
     num_steps = steps[-1] - steps[0] + 1
     parts = min(PARTS, num_steps)
     part = (steps - steps[0]) * parts // num_steps
-    picked = {name: of[rows] for name, of in kinds.items()}
-    return {
-        name: [round(float(of[part == i].mean()), 4) for i in range(parts)]
-        for name, of in {**picked, "repeated": is_repeated}.items()
-    }
+    means = [float(values[part == i].mean()) for i in range(parts)]
+    return [round(of, 4) for of in means]
