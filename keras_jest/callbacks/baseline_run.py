@@ -1,8 +1,11 @@
 """A uniform run that another is compared with."""
 
+import warnings
+
 from keras_jest.evaluation.ledger_file import best_point
 from keras_jest.evaluation.ledger_file import is_reached
 from keras_jest.evaluation.ledger_file import read_ledger
+from keras_jest.evaluation.plot_ledgers import plot_ledgers
 
 # Backends may count the odd pixels of a strided convolution differently.
 TOLERANCE = 0.05
@@ -77,6 +80,27 @@ class BaselineRun:
             "baseline_monitored": goal,
             **{name: share(own[name], others[name]) for name in COSTS},
         }
+
+    def draw(self, record, picture):
+        """Draw a run beside this one, or warn why there is no picture.
+
+        Args:
+            record: dict, the ledger of a run that has ended.
+            picture: str or path, where to.
+        """
+        runs = {"baseline": self.ledger, "this run": record}
+        try:
+            plot_ledgers(runs).savefig(picture, dpi=120)
+        except Exception as error:  # Else all of the run would be lost.
+            warnings.warn(
+                "No picture was drawn; all else of the run is there. If it "
+                "monitored nothing, put the callback that logs "
+                f"{self.task['monitor']!r} before the ledger next time, and "
+                "look for NaN. Else mend what is wrong, and draw it by "
+                "`keras_jest.evaluation.plot_ledgers`. "
+                f"Received: picture={str(picture)!r} ({error})",
+                stacklevel=2,
+            )
 
 
 def costs(point):

@@ -27,7 +27,6 @@ from keras_jest.callbacks.waiting import Waiting
 from keras_jest.data.position import without_position
 from keras_jest.evaluation.ledger_file import FORMAT
 from keras_jest.evaluation.ledger_file import write_ledger
-from keras_jest.evaluation.plot_ledgers import plot_ledgers
 from keras_jest.types import Logs
 from keras_jest.types import StrPath
 
@@ -82,7 +81,8 @@ class ComputeLedger(keras.callbacks.Callback):
             reference, such as `count_flops(reference, batch)`. It need not be
             told of a reference that scores in this run.
         picture: str, path or `None`: where to draw this run and the baseline
-            by `keras_jest.evaluation.plot_ledgers`, when `fit` ends.
+            by `keras_jest.evaluation.plot_ledgers`, when `fit` ends. A warning
+            says why if it cannot be drawn.
         verbose: int. 0 says nothing.
 
     `record` is what the JSON holds, but for its format:
@@ -241,8 +241,7 @@ class ComputeLedger(keras.callbacks.Callback):
         if self.record["passed"] is None:
             self._say(f"The best of {self.baseline} was not passed.")
         if self.picture is not None:
-            runs = {"baseline": self._baseline.ledger, "this run": self.record}
-            plot_ledgers(runs).savefig(self.picture, dpi=120)
+            self._baseline.draw(self.record, self.picture)
 
     def get_state(self) -> dict[str, Any]:
         """What a run that goes on must know, for `BackupAndRestore`."""

@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+import keras
+import numpy as np
+
 from keras_jest.api_export import keras_jest_export
 from keras_jest.callbacks.every_few_steps import EveryFewSteps
 from keras_jest.data.require import require
@@ -23,7 +26,9 @@ class WandbMetrics(EveryFewSteps):
 
     Metrics are called `epoch/<name>` and `step/<name>`, over `step`, the
     number of training steps so far, which goes on in a run that
-    `keras_jest.callbacks.BackupAndRestore` resumes.
+    `keras_jest.callbacks.BackupAndRestore` resumes. One that is an array, such
+    as a score of each class, is logged by its elements in order, as
+    `epoch/<name>/0`, `epoch/<name>/1` and so on.
 
     Args:
         run: a `wandb.Run`, or `None` for the one that `wandb.init` has begun.
@@ -80,5 +85,15 @@ class WandbMetrics(EveryFewSteps):
         self._log("step", self._logs or {})
 
     def _log(self, group, logs):
-        values = {f"{group}/{name}": float(of) for name, of in logs.items()}
-        self.run.log({**values, "step": self._step})
+        values = {"step": self._step}
+        for name, value in logs.items():
+            values |= by_element(f"{group}/{name}", value)
+        self.run.log(values)
+
+
+def by_element(name, value):
+    """A number by its name, each of an array by the name and its place."""
+    if np.ndim(value) == 0:
+        return {name: float(value)}
+    elements = np.ravel(keras.ops.convert_to_numpy(value)).tolist()
+    return {f"{name}/{place}": float(of) for place, of in enumerate(elements)}

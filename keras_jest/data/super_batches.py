@@ -2,13 +2,18 @@
 
 import functools
 import numbers
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from keras_jest.api_export import keras_jest_export
 from keras_jest.data.as_captions import as_captions
+from keras_jest.data.batch_columns import checked_columns
+from keras_jest.data.batch_columns import named_for_fingerprint
+from keras_jest.data.batch_columns import with_columns
 from keras_jest.data.caption import strip_caption
 from keras_jest.data.check_records import check_records
 from keras_jest.data.checked_tokenizer import checked_tokenizer
@@ -43,6 +48,7 @@ def super_batches(
     num_workers: int = 0,
     rows: Sequence[int] | np.ndarray | None = None,
     reference: ReferenceStore | None = None,
+    columns: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
 ) -> "grain.IterDataset":
     """Return a grain dataset of super-batches for `model.fit`.
 
@@ -89,20 +95,25 @@ def super_batches(
         reference: `ReferenceStore` or `None`. What a reference said of these
             records, to be joined by their keys. The reference that reads it
             is `keras_jest.models.Precomputed.from_store(store)`.
+        columns: dict of arrays or `None`. Numbers of your own, with a row for
+            each record (of all, whatever `rows` says), which become entries
+            of batches under their names, such as the `"concepts"` that
+            `keras_jest.ConceptBalance` reads.
 
     Returns:
         A `grain.IterDataset` of dicts: `"images"` of shape `(n, image_size,
         image_size, 3)`, uint8; `"token_ids"` `(n, length)`, int32; `"key"`
-        `(n, 4)`, int32 (see `record_key`); and the arrays of
-        `ReferenceStore.take`.
+        `(n, 4)`, int32 (see `record_key`); the arrays of
+        `ReferenceStore.take`; and the rows of `columns`, as they are.
 
     Raises:
         ValueError: These are no records, a size is below 1, there is no batch
             to yield, no record of a number, or the tokenizer gives no such
-            rows; the reference saw pictures of another size, other tokens or
-            other identities, or not all records of a reader. While it runs: a
-            record cannot be decoded, or is not in the store (its key is
-            named).
+            rows; a column is no array of numbers with a row for each record,
+            or has the name of another entry; the reference saw pictures of
+            another size, other tokens or other identities, or not all records
+            of a reader. While it runs: a record cannot be decoded, or is not
+            in the store (its key is named).
 
     Example:
 
@@ -129,6 +140,7 @@ def super_batches(
     check_sizes(image_size=image_size, batch_size=batch_size)
     chosen = records if rows is None else Rows(records, rows)
     check_not_empty(len(chosen), batch_size, num_epochs, drop_remainder)
+    columns = checked_columns(columns, len(records), reference is not None)
     tokenizer = checked_tokenizer(tokenizer, chosen)
     join = None
     if reference is not None:
@@ -145,15 +157,19 @@ def super_batches(
         drop_remainder=drop_remainder,
         rows=None if rows is None else np.asarray(rows),
         reference=None if join is None else join.digest,
+        **named_for_fingerprint(columns),
     )
-    dataset = grain.MapDataset.source(chosen)
+    source, example = chosen, Example(tokenizer, image_size)
+    if columns:
+        source, example = with_columns(source, example, columns, rows)
+    dataset = grain.MapDataset.source(source)
     if shuffle:
         # Not `shuffle(seed)`: grain adds the epoch to it, so that the second
         # epoch of seed 0 would be the first of seed 1.
         dataset = dataset.seed(seed).shuffle()
     if num_epochs is None:
         num_epochs = ENDLESS_ROWS // len(chosen)
-    examples = dataset.repeat(num_epochs).map(Example(tokenizer, image_size))
+    examples = dataset.repeat(num_epochs).map(example)
     return SuperBatchDataset(
         examples, batch_size, drop_remainder, num_workers, fingerprint, join
     )

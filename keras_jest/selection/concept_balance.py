@@ -55,7 +55,8 @@ class ConceptBalance(keras.layers.Layer):
     A super-batch needs a column `"concepts"`, int32 of shape `(n, k)`: up to
     `k` concepts a row, the rest -1; or `(n,)`, one a row, or -1. A concept
     that a row names twice counts once. Models that name their inputs do not
-    see the column.
+    see the column. `keras_jest.data.super_batches` puts it into batches of
+    records, by `columns={"concepts": concepts}` with a row for each record.
 
     Args:
         num_concepts: int. Concepts are from 0 to `num_concepts - 1`.

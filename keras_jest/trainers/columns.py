@@ -1,5 +1,7 @@
 """The columns of a super-batch that a policy reads beside losses."""
 
+import contextlib
+
 from keras_jest.models.units import on_host
 
 KEPT_BACK = ("key",)
@@ -59,7 +61,9 @@ def check_presence(policy, x):
         raise ValueError(
             f"{type(policy).__name__} reads the columns {list(names)}. "
             f"Received: a batch with the keys {sorted(x)}, which lacks "
-            f"{missing}. Let the dataset yield them, one row per example."
+            f"{missing}. Let the dataset yield them, one row per example: "
+            "`super_batches(..., columns=...)` takes arrays with a row for "
+            "each record."
         )
 
 
@@ -78,6 +82,12 @@ def check_first_columns(policy, x):
 def check_steps(policy):
     """Raise for what a policy found in the columns of steps that were made."""
     getattr(policy, "check_steps", ignore)()
+
+
+def forget_steps(policy):
+    """Let a policy forget what it found in steps of an earlier run."""
+    with contextlib.suppress(ValueError):  # It tells of a fault once.
+        check_steps(policy)
 
 
 def ignore(**columns):

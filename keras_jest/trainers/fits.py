@@ -20,6 +20,7 @@ from keras_jest.models.model_inputs import check_has_names
 from keras_jest.selection import policies
 from keras_jest.selection.policies import PolicyLike
 from keras_jest.trainers.columns import check_steps
+from keras_jest.trainers.columns import forget_steps
 from keras_jest.trainers.compile_checks import check_policy
 from keras_jest.trainers.compile_checks import check_store
 from keras_jest.trainers.explained_errors import explained_errors
@@ -68,9 +69,11 @@ def fit(
     check_store(self.reference, x)
     # A run that broke off has left its faults, and callbacks unaware.
     self.selection_metrics.forget_faults()
+    forget_steps(self.selection)
     held: dict[str, Any] = {"recorders": (LabelCheck(self), *self.recorders)}
     if selection != "compiled":
         policy, settings = policies.get(selection), self.settings
+        forget_steps(policy)
         scores_by = settings.score_loss or self.loss
         check_policy(policy, self, scores_by, settings.is_scheduled)
         held |= {"selection": policy, "train_function": None}

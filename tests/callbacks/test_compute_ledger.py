@@ -368,6 +368,56 @@ def test_a_baseline_is_passed(tmp_path, uniform, capsys):
     assert picture.stat().st_size > 1000
 
 
+NAN = float("nan")
+
+
+def fit_to_its_end(ledger, *before):
+    """Nothing that stands behind the ledger misses the end of a run."""
+    ends = []
+    behind = keras.callbacks.LambdaCallback(on_train_end=ends.append)
+    callbacks = [*before, ledger, behind]
+    history = make_model().fit(make_pool(), callbacks=callbacks, **RUN).history
+    assert len(ends) == 1
+    assert len(history["loss"]) == len(ledger.record["epochs"]) == 1
+    assert json.loads(ledger.path.read_text())["epochs"][0]["flops"]["total"]
+
+
+@pytest.mark.once
+@pytest.mark.filterwarnings("ignore:The logs of the epoch lack")
+@pytest.mark.parametrize("value", [None, NAN])
+def test_a_run_that_monitored_nothing_has_no_picture(tmp_path, uniform, value):
+    picture = tmp_path / "curves.png"
+    ledger = ComputeLedger(uniform, tmp_path / "run.json", picture=picture)
+    quality = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(accuracy=value)
+    )
+    message = "No picture was drawn.*callback that logs 'accuracy' before"
+    with pytest.warns(UserWarning, match=message):
+        fit_to_its_end(ledger, *[quality][: value is not None])
+    assert not picture.exists()
+
+
+@pytest.mark.once
+def test_a_picture_that_cannot_be_written(tmp_path, uniform):
+    picture = tmp_path / "curves.words"
+    ledger = ComputeLedger(
+        uniform, tmp_path / "run.json", monitor="accuracy", picture=picture
+    )
+    quality = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(accuracy=1.0)
+    )
+    message = "No picture was drawn.*plot_ledgers.*'words' is not supported"
+    with pytest.warns(UserWarning, match=message):
+        fit_to_its_end(ledger, quality)
+
+
+@pytest.mark.once
+def test_no_picture_of_a_fit_without_a_step(tmp_path, uniform):
+    ledger = ComputeLedger(uniform, picture=tmp_path / "curves.png")
+    with pytest.warns(UserWarning, match="No picture was drawn"):
+        make_model().fit(make_pool(), epochs=0, callbacks=[ledger], **RUN)
+
+
 @pytest.mark.once
 def test_the_same_curve_over_three_axes(tmp_path, uniform):
     ledger = ComputeLedger(uniform, tmp_path / "run.json", verbose=0)

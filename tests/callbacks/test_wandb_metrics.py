@@ -11,6 +11,8 @@ import pytest
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "trainers"))
 
+from small_models import make_classifier
+from small_models import make_labelled
 from small_models import make_model
 from small_models import make_pool
 
@@ -70,6 +72,33 @@ def test_a_run_that_is_given_needs_no_import(monkeypatch):
         fit(WandbMetrics())
     with pytest.raises(ValueError, match="every=0"):
         WandbMetrics(run, every=0)
+
+
+def log_confusion(epoch, logs):
+    logs["confusion"] = keras.ops.reshape(keras.ops.arange(4), (2, 2))
+
+
+def test_a_value_of_several_numbers_is_logged_by_each():
+    """Keras keeps it in the history as the array that it is."""
+    run, (x, y, _) = FakeRun(), make_labelled()
+    model = make_classifier()
+    score = keras.metrics.F1Score(average=None, name="f1")
+    model.compile("sgd", "categorical_crossentropy", metrics=[score])
+    add = keras.callbacks.LambdaCallback(on_epoch_end=log_confusion)
+    callbacks = [add, WandbMetrics(run, every=1)]
+    y = np.eye(3, dtype="float32")[y]
+    history = model.fit(x, y, 40, verbose=0, callbacks=callbacks).history
+    step, epoch = run.logged
+    names = [f"epoch/f1/{place}" for place in range(3)]
+    assert [epoch[name] for name in names] == history["f1"][0].tolist()
+    assert [epoch[f"epoch/confusion/{place}"] for place in range(4)] == [
+        *range(4)
+    ]
+    assert epoch["epoch/loss"] == history["loss"][0]
+    assert not {"epoch/f1", "epoch/loss/0"} & epoch.keys()
+    assert step["step/f1/2"] == epoch["epoch/f1/2"]
+    values = [*step.values(), *epoch.values()]
+    assert {type(of) for of in values} <= {float, int}
 
 
 NO_TENSORFLOW = f"""

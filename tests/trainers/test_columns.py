@@ -18,6 +18,7 @@ from keras_jest import FlexiJEST
 from keras_jest import JESTModel
 from keras_jest import SelectionPolicy
 from keras_jest.callbacks import ComputeLedger
+from keras_jest.losses import SigmoidContrastiveLoss
 from keras_jest.selection import policies
 
 
@@ -79,7 +80,7 @@ def model():
 @pytest.mark.parametrize(
     "lacking, message",
     [
-        (("size",), r"Largest reads the columns .*lacks \['size'\]"),
+        (("size",), r"Largest reads .*lacks \['size'\].*columns=\.\.\."),
         (("size", "bonus"), r"lacks \['size', 'bonus'\]"),
     ],
 )
@@ -259,6 +260,51 @@ def test_concepts_out_of_range():
     with pytest.raises(ValueError, match="Received: 1 others in steps"):
         fit(model, pool, epochs=1)
     fit(model, shown())
+
+
+def interrupt(batch, logs):
+    if batch == 1:
+        raise KeyboardInterrupt
+
+
+def break_off(model):
+    """Two steps, a concept of the second out of range, and no end."""
+    pool = shown(80)
+    pool["concepts"][30, 0] = 7
+    stop = keras.callbacks.LambdaCallback(on_train_batch_end=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, pool, callbacks=[stop])
+    assert keras.ops.convert_to_numpy(model.policy.num_outside) == 1
+
+
+def test_a_run_is_not_blamed_for_one_that_broke_off():
+    model, fresh = balanced(), balanced()
+    break_off(model)
+    recorder = Recorder(model)
+    assert len(fit(model, shown())["loss"]) == 1
+    assert len(recorder.picks) == 2
+    assert keras.ops.convert_to_numpy(model.policy.num_outside) == 0
+    # What was trained on is not forgotten.
+    fit(fresh, shown())
+    assert sum(counts_of(model)) > sum(counts_of(fresh)) > 0
+
+
+def test_nor_is_a_run_with_a_policy_for_it_alone():
+    model = balanced()
+    break_off(model)
+    fit(model, shown(), selection=None)
+    model.evaluate(shown(), batch_size=20, verbose=0)
+    break_off(model)
+    model.compile("sgd", loss=SigmoidContrastiveLoss(), selection=None)
+    fit(model, shown(), selection=model.policy)
+
+
+def test_faults_of_a_run_are_told_after_one_that_broke_off():
+    model, pool = balanced(), shown()
+    break_off(model)
+    pool["concepts"][30:32, 0] = 7
+    with pytest.raises(ValueError, match="Received: 2 others in steps"):
+        fit(model, pool)
 
 
 @pytest.mark.once
