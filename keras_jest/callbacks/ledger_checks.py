@@ -3,6 +3,8 @@
 import numbers
 import warnings
 
+import numpy as np
+
 from keras_jest.callbacks.rows_of_epoch import loss_of
 from keras_jest.data.require import require
 
@@ -65,11 +67,12 @@ def monitored(monitor, logs):
     """The value of what is monitored, `None` with a warning if it lacks."""
     if monitor is None:
         return None
-    if monitor in logs:
-        return float(logs[monitor])
+    if np.size(logs.get(monitor, ())) == 1:
+        return float(np.ravel(logs[monitor])[0])
     warnings.warn(
-        "The logs of the epoch lack what is monitored, so that its curve has "
-        "no point here. Put the callback that logs it before this one. "
+        "The logs of the epoch lack what is monitored, or it is no single "
+        "number, so that its curve has no point here. Put the callback that "
+        "logs it before this one, or monitor another. "
         f"Received: monitor={monitor!r}, logs with {sorted(logs)}",
         stacklevel=2,
     )

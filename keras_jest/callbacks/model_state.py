@@ -44,7 +44,7 @@ def restore_model(model, state, groups=("weights", "optimizer", "metrics")):
         model.optimizer.build(model.trainable_variables)
     present = variables_of(model)
     for group in groups:
-        check_same(present[group], state[group])
+        check_same(present[group], state[group], model.name)
     for group in groups:
         for variable, saved in zip(present[group], state[group], strict=True):
             variable.assign(saved["value"])
@@ -58,13 +58,12 @@ def variables_of(model):
     }
 
 
-def check_same(variables, saved):
+def check_same(variables, saved, name):
     """Raise unless there are as many variables, of the same shapes."""
     before = [(of["path"], of["value"].shape) for of in saved]
     present = [(of.path, tuple(of.shape)) for of in variables]
     for pair in itertools.zip_longest(before, present):
-        # Keras numbers layers and optimizers of one kind in a process.
-        kinds = [of and (re.sub(r"_\d+", "", of[0]), of[1]) for of in pair]
+        kinds = [of and (short_path(of[0], name), of[1]) for of in pair]
         if kinds[0] != kinds[1]:
             expected, received = (
                 f"`{of[0]}` of shape {of[1]}" if of else "nothing"
@@ -75,3 +74,13 @@ def check_same(variables, saved):
                 "another optimizer. Make the model as it was, or name another "
                 f"`backup_dir`. Expected: {expected}. Received: {received}"
             )
+
+
+def short_path(path, name):
+    """A variable's path, however it came to be in a model of a name.
+
+    Keras numbers layers and optimizers of one kind in a process, and parts
+    that a model builds when it is called have its name before theirs.
+    """
+    path, name = (re.sub(r"_\d+", "", of) for of in (path, name))
+    return re.sub(rf"(^|/){re.escape(name)}[/_]", r"\1", path)

@@ -15,6 +15,8 @@ from keras_jest.callbacks.model_state import values_of
 from keras_jest.callbacks.run_identity import check_identity
 from keras_jest.callbacks.run_identity import run_identity
 from keras_jest.data.position import positioned
+from keras_jest.data.position import without_position
+from keras_jest.models.model_inputs import build_from_batch
 
 
 class ResumedFit:
@@ -60,8 +62,18 @@ class ResumedFit:
             )
         self.data = self.data.starting(saved["data"])
         self._check_data()
+        self._build_model()
         # A compiled step holds the seed, which may have been a random one.
         self.model.seed, self.model.train_function = saved["seed"], None
+
+    def _build_model(self):
+        """Make what the state is for; TensorFlow waits for the first step."""
+        if self.model.roles.are_built:
+            return
+        batch = next(iter(self.data.starting(None)), None)
+        if batch is not None:
+            inputs, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            build_from_batch(self.model, without_position(inputs)[0])
 
     def _check_data(self):
         """Raise if data that are counted in steps end before the steps do."""

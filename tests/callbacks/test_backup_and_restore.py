@@ -17,13 +17,18 @@ from resumable_run import make_run_model
 from resumable_run import run
 from resumable_run import values_of
 from small_models import make_classifier
+from small_models import make_dual_encoder
 from small_models import make_labelled
 from small_models import make_model
 
+from keras_jest import IndependentSelection
+from keras_jest import JESTModel
 from keras_jest import UniformSelection
 from keras_jest.callbacks import BackupAndRestore
 from keras_jest.callbacks import run_identity
 from keras_jest.callbacks import state_folder
+from keras_jest.losses import SigmoidContrastiveLoss
+from keras_jest.models import DualEncoder
 
 HERE = pathlib.Path(__file__).parent
 PASSES = {"steps_per_epoch": None}  # Each epoch is a pass over the dataset.
@@ -301,6 +306,38 @@ def test_any_grain_dataset_by_its_own_state(tmp_path, kind):
     with pytest.raises(ValueError, match="Received: .*data.batch"):
         fit_classifier(tmp_path / "stopped", dataset(batch_size=5))
     assert fit_classifier(tmp_path / "stopped", dataset()) == expected
+
+
+def unbuilt_model():
+    """TensorFlow makes its variables in the first step."""
+    towers = [
+        keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4)])
+        for _ in range(2)
+    ]
+    model = JESTModel(DualEncoder(*towers), make_dual_encoder(), seed=3)
+    policy = IndependentSelection(sub_batch_size=4)
+    loss = SigmoidContrastiveLoss()
+    model.compile(keras.optimizers.Adam(0.01), loss=loss, selection=policy)
+    return model
+
+
+@pytest.mark.parametrize("is_iterator", [False, True])
+def test_a_model_that_is_not_built_goes_on(tmp_path, is_iterator):
+    def fit(folder, *others):
+        keras.utils.set_random_seed(0)  # For the weights to begin with.
+        model, data = unbuilt_model(), make_dataset()
+        model.fit(
+            iter(data) if is_iterator else data,
+            steps_per_epoch=6,
+            verbose=0,
+            callbacks=[*others, BackupAndRestore(folder, save_freq=2)],
+        )
+        return values_of(model)
+
+    expected = fit(tmp_path / "whole")
+    with pytest.raises(Killed):
+        fit(tmp_path / "stopped", Stop(4, kill))
+    assert fit(tmp_path / "stopped") == expected
 
 
 def test_an_iterator_stands_behind_what_was_trained():

@@ -516,7 +516,6 @@ def test_arguments_that_make_no_sense(kwargs, expected):
 
 
 @pytest.mark.once
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("monitor", "mode"),
     [
@@ -533,6 +532,16 @@ def test_a_monitor_that_is_not_logged():
     ledger = ComputeLedger(monitor="val_loss", verbose=0)
     with pytest.warns(UserWarning, match="lack what is monitored"):
         make_model().fit(make_pool(), callbacks=[ledger], **RUN)
+    assert last(ledger)["monitored"] is None
+
+
+def test_a_monitor_that_is_no_single_number():
+    ledger = ComputeLedger(monitor="scores", mode="max", verbose=0)
+    scores = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(scores=np.arange(3.0))
+    )
+    with pytest.warns(UserWarning, match="no single number"):
+        make_model().fit(make_pool(), callbacks=[scores, ledger], **RUN)
     assert last(ledger)["monitored"] is None
 
 

@@ -103,9 +103,7 @@ def test_they_go_on_from_a_state():
 def make_model():
     """It keeps all rows, so that what it counts is known."""
     policy = ConceptBalance(7, filter_ratio=0.0, num_chunks=1)
-    encoder = make_encoder(300)
-    encoder.build({"images": (None, 6, 6, 3), "token_ids": (None, 8)})
-    model = JESTModel(encoder, policy=policy, seed=0)
+    model = JESTModel(make_encoder(300), policy=policy, seed=0)
     model.compile("sgd", loss=SigmoidContrastiveLoss(), selection=policy)
     return model
 
