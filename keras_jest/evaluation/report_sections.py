@@ -53,7 +53,7 @@ def learnability_section(tables, score):
         parts.append(part("missing", NO_SEEN_SCORE if is_scored else NO_SCORES))
     return Section(
         "learnability",
-        "Learnability",
+        "Learnability" if score == "learnability" else "Scores",
         SCORES.get(str(score), OTHER_SCORE)
         + " Selection works where the sub-batch lies above the super-batch.",
         parts,
@@ -71,8 +71,8 @@ def kept_section(tables):
     parts = [figure_part("The kept share over the steps.", figure)]
     lost = sum(steps["lost"].to_pylist())
     if lost:
-        text = f"{lost:,d} rows that were kept are of records that are not "
-        text += "there any more: they are counted in steps, and shown nowhere."
+        text = "Kept rows of records that are not there any more: "
+        text += f"{lost:,d}. They are counted in steps, and shown nowhere."
         parts.append(part("alarm", text))
     return Section(
         "kept",
