@@ -340,8 +340,9 @@ spread more with every chunk, and the larger the sub-batch, the closer a gain of
 ## Which score?
 
 - `learnability`, the learner's loss minus the reference's. It fails where the
-  reference is no better than the learner, and where a class is hard for the
-  reference: its rows are then taken for noise and left out.
+  reference is no better than the learner, which a run tells by a
+  `kept_learnability` below 0, and where a class is hard for the reference: its
+  rows are then taken for noise and left out.
 - `hard_learner`, the learner's loss. It fails on noise: nothing is as hard as a
   wrong label.
 - `easy_reference`, minus the reference's loss. It fails by keeping what the
