@@ -55,8 +55,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=pathlib.Path)
     parser.add_argument("picture", type=pathlib.Path)
+    parser.add_argument("--arms", nargs="+", help="only these")
     args = parser.parse_args()
-    figure = draw(json.loads(args.results.read_text()))
+    results = json.loads(args.results.read_text())
+    if args.arms:
+        results = [row for row in results if row["arm"] in args.arms]
+    figure = draw(results)
     figure.savefig(args.picture, dpi=120)
 
 
